@@ -1,0 +1,315 @@
+import { randomBytes } from "node:crypto";
+import type { IncomingMessage, Server } from "node:http";
+import { hostname } from "node:os";
+import type { Duplex } from "node:stream";
+import type { Express } from "express";
+import proxyAddr from "proxy-addr";
+import { ApiKeys } from "./auth/api-keys.ts";
+import { FlagAuthenticator } from "./auth/authenticator.ts";
+import type { Broker } from "./broker/broker.ts";
+import { MemoryBroker } from "./broker/memory-broker.ts";
+import { RedisBroker } from "./broker/redis-broker.ts";
+import { type Config, readConfig, type TrustProxy } from "./config.ts";
+import { createHttpApp } from "./http/app.ts";
+import { receiveExternalPublish } from "./http/external-publish.ts";
+import { checkHead, closeListener, createListener, listen } from "./http/listener.ts";
+import { describeApi } from "./http/openapi.ts";
+import { healthRoutes, operationsRoutes } from "./http/operations-routes.ts";
+import { publishRoutes } from "./http/publish-routes.ts";
+import type { Route } from "./http/route.ts";
+import { userRoutes } from "./http/user-routes.ts";
+import { drainConnections } from "./hub/drain.ts";
+import { type Client, Hub } from "./hub/hub.ts";
+import { createLog, type Log } from "./log.ts";
+import { Metrics } from "./metrics.ts";
+import { type ClientFrame, type ErrorFrame, frameError } from "./protocol/frames.ts";
+import { version } from "./version.ts";
+import type { WsConnection } from "./ws/connection.ts";
+import { Heartbeat } from "./ws/heartbeat.ts";
+import { Upgrades, wsPath } from "./ws/upgrade.ts";
+
+/** A `message` frame of a client's. */
+export interface ClientMessage {
+  /** What the client called it, if anything. */
+  readonly event?: string;
+  /** Any JSON value. */
+  readonly data: unknown;
+}
+
+/**
+ * Takes what clients send. When it throws or rejects, the client gets an error frame `failed`, and the cause is logged.
+ */
+export type OnMessage = (message: ClientMessage, client: Client, hub: Hub) => unknown;
+
+/** Settings of {@link Belfry.start}: every configuration variable in camel case, with the same defaults, and these. */
+export interface BelfryOptions extends Partial<Config> {
+  /**
+   * An HTTP server to live in: Belfry takes its upgrades to `/ws` and listens on nothing itself. Mount
+   * {@link Belfry.handler} to serve the publisher API too. Default: listeners of its own on `port` and `apiPort`.
+   */
+  readonly server?: Server;
+  /** Takes the clients' `message` frames. Default: they are answered with an error frame `unsupported`. */
+  readonly onMessage?: OnMessage;
+  /** A pino logger. Default: JSON lines on standard output from `logLevel` on. */
+  readonly log?: Log;
+}
+
+/** Least time that answers to close frames and requests under way get when the service closes, in ms. */
+const minGraceMs = 100;
+
+/** A running service. */
+export class Belfry {
+  /** Sends messages, and knows who is connected. */
+  readonly hub: Hub;
+  /**
+   * Serves the publisher API, health and metrics inside an express application: `app.use(belfry.handler)`. Requests to
+   * other paths are passed on.
+   */
+  readonly handler: Express;
+  readonly #config: Config;
+  readonly #log: Log;
+  readonly #metrics = new Metrics();
+  readonly #broker: Broker;
+  readonly #upgrades: Upgrades;
+  readonly #heartbeat: Heartbeat;
+  readonly #onMessage: OnMessage | undefined;
+  readonly #listeners: { readonly server: Server; readonly port: number; readonly name: "port" | "apiPort" }[] = [];
+  readonly #onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    this.#upgrade(request, socket, head);
+  };
+  readonly #host: Server | undefined;
+  readonly #ports: { port?: number; apiPort?: number } = {};
+  #draining = false;
+  #closed: Promise<void> | undefined;
+
+  /**
+   * Starts the service and resolves when it listens. It does not wait for Redis: until Redis can be reached `/readyz`
+   * answers 503.
+   *
+   * @throws Error of the system when a port cannot be listened on
+   */
+  static async start(options: BelfryOptions = {}): Promise<Belfry> {
+    const belfry = new Belfry(options);
+    try {
+      await belfry.#listen();
+    } catch (error) {
+      await belfry.close();
+      throw error;
+    }
+    return belfry;
+  }
+
+  private constructor({ server, onMessage, log, ...given }: BelfryOptions) {
+    const config: Config = { ...readConfig({}), ...given };
+    this.#config = config;
+    this.#host = server;
+    this.#onMessage = onMessage;
+    this.#log = log ?? createLog(config.logLevel);
+    this.#broker = this.#createBroker();
+    this.hub = this.#createHub();
+    this.#heartbeat = new Heartbeat(config);
+    this.#upgrades = this.#createUpgrades();
+    const context = this.#endpointContext();
+    this.handler = createHttpApp(context, [...this.#publicRoutes(), ...this.#apiRoutes()], true);
+    if (!server) {
+      const { apiPort } = config;
+      const publicRoutes = [...this.#publicRoutes(), ...(apiPort === undefined ? this.#apiRoutes() : [])];
+      this.#addListener("port", config.port, createHttpApp(context, publicRoutes));
+      if (apiPort !== undefined) this.#addListener("apiPort", apiPort, createHttpApp(context, this.#apiRoutes()));
+    }
+    this.#metrics.observe({
+      connections: () => ({ ws: this.hub.size }),
+      users: () => this.hub.statsHere().users,
+      subscriptions: () => 0,
+      brokerUp: () => this.#broker.up,
+      maxConnections: config.maxConnections,
+    });
+    this.hub.start();
+  }
+
+  /** The port of the public listener; undefined inside somebody else's server. */
+  get port(): number | undefined {
+    return this.#ports.port;
+  }
+
+  /** The port of the API's own listener, if it has one. */
+  get apiPort(): number | undefined {
+    return this.#ports.apiPort;
+  }
+
+  /** The same as `hub.on`. */
+  on(event: "connect" | "disconnect", listener: (client: Client) => void): this {
+    this.hub.on(event, listener);
+    return this;
+  }
+
+  /**
+   * Ends the service: it is not ready any more and takes no new connections, the connections are closed with 1001 spread
+   * over the window, requests are served to the end, and then everything is let go. A second call changes nothing.
+   *
+   * @param drainTimeoutMs the window, and the bound on the whole; default 0: at once
+   */
+  close(drainTimeoutMs = 0): Promise<void> {
+    this.#closed ??= this.#close(drainTimeoutMs);
+    return this.#closed;
+  }
+
+  async #close(drainTimeoutMs: number): Promise<void> {
+    this.#draining = true;
+    this.#upgrades.drain();
+    const deadlineMs = performance.now() + drainTimeoutMs;
+    await drainConnections(this.hub, drainTimeoutMs);
+    const graceMs = Math.max(minGraceMs, deadlineMs - performance.now());
+    const cut = setTimeout(() => this.#upgrades.terminate(), graceMs);
+    await Promise.all(this.#listeners.map(({ server }) => closeListener(server, graceMs)));
+    await this.#upgrades.closed();
+    clearTimeout(cut);
+    this.#host?.off("upgrade", this.#onUpgrade);
+    this.#heartbeat.close();
+    await this.hub.close();
+    this.#metrics.close();
+  }
+
+  #createBroker(): Broker {
+    const { redisUrl, redisPrefix, historySize, historyTtlSeconds, memoryHistoryBytes } = this.#config;
+    if (redisUrl === undefined) return new MemoryBroker({ historySize, historyTtlSeconds, memoryHistoryBytes });
+    return new RedisBroker({
+      redisUrl,
+      redisPrefix,
+      historySize,
+      historyTtlSeconds,
+      log: this.#log,
+      onOperation: (operation, seconds) => this.#metrics.brokerSeconds.observe({ operation }, seconds),
+      onMalformed: () => this.#metrics.brokerMalformed.inc(),
+    });
+  }
+
+  #createHub(): Hub {
+    const { maxPayloadBytes, maxConnectionsPerUser, overLimit } = this.#config;
+    const metrics = this.#metrics;
+    return new Hub({
+      broker: this.#broker,
+      log: this.#log,
+      replica: `${hostname()}-${randomBytes(3).toString("hex")}`,
+      maxPayloadBytes,
+      maxConnectionsPerUser,
+      overLimit,
+      onDelivered: (scope, connections, seconds) => {
+        metrics.deliveries.inc({ scope }, connections);
+        metrics.deliverySeconds.observe(seconds, connections);
+      },
+      onPublish: (scope, result) => metrics.publishes.inc({ scope, result }),
+      onExternalPublish: (payload) => receiveExternalPublish(this.hub, payload, this.#log, metrics),
+    });
+  }
+
+  #createUpgrades(): Upgrades {
+    const { allowAnonymous, trustProxy } = this.#config;
+    const trust = compileTrust(trustProxy);
+    return new Upgrades({
+      ...this.#config,
+      hub: this.hub,
+      log: this.#log,
+      authenticator: new FlagAuthenticator(allowAnonymous),
+      remoteAddress: (request) => proxyAddr(request, trust),
+      checkHead,
+      context: {
+        ...this.#config,
+        onGone: (connection, cause) => this.#gone(connection, cause),
+        onFrame: (connection, frame) => this.#frame(connection, frame),
+      },
+      onOpen: (connection) => {
+        this.#heartbeat.add(connection);
+        this.#log.debug({ connection: connection.id }, "connected");
+      },
+      onRefused: ({ code }) => this.#metrics.droppedConnections.inc({ reason: `refused_${code}` }),
+    });
+  }
+
+  #gone(connection: WsConnection, cause: string): void {
+    this.hub.unregister(connection);
+    this.#heartbeat.delete(connection);
+    if (cause !== "client") this.#metrics.droppedConnections.inc({ reason: cause });
+    this.#log.debug({ connection: connection.id, cause }, "disconnected");
+  }
+
+  async #frame(connection: WsConnection, frame: ClientFrame): Promise<ErrorFrame | undefined> {
+    if (frame.type === "ack") return undefined;
+    if (frame.type !== "message" || !this.#onMessage) {
+      return frameError("unsupported", `this service has no use for ${frame.type} frames`, frame.ref);
+    }
+    try {
+      const { event, data } = frame;
+      await this.#onMessage({ ...(event !== undefined && { event }), data }, this.hub.clientOf(connection), this.hub);
+      return undefined;
+    } catch (error) {
+      this.#log.error({ err: error, connection: connection.id }, "onMessage failed");
+      return frameError("failed", "the service could not handle the message", frame.ref);
+    }
+  }
+
+  #endpointContext() {
+    const { apiKeys, maxPublishesPerSecond } = this.#config;
+    return {
+      keys: new ApiKeys(apiKeys, maxPublishesPerSecond),
+      metrics: this.#metrics,
+      log: this.#log,
+      checkHead,
+    };
+  }
+
+  #publicRoutes(): Route[] {
+    return healthRoutes(this.#broker, () => this.#draining);
+  }
+
+  #apiRoutes(): Route[] {
+    const routes: Route[] = [
+      ...publishRoutes(this.hub, this.#config.maxPayloadBytes),
+      ...userRoutes(this.hub),
+      ...operationsRoutes(this.hub, this.#metrics),
+      {
+        method: "get",
+        path: "/openapi.json",
+        summary: "This description.",
+        answer: { status: 200, description: "OpenAPI 3.1." },
+        handle: () => ({ status: 200, body: description }),
+      },
+    ];
+    const description = describeApi([...this.#publicRoutes(), ...routes], version);
+    return routes;
+  }
+
+  #addListener(name: "port" | "apiPort", port: number, app: Express): void {
+    const server = createListener(this.#config.handshakeTimeoutMs, app);
+    server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      this.#upgrade(request, socket, head, name === "port");
+    });
+    this.#listeners.push({ server, port, name });
+  }
+
+  /** @param ours false on the API's own listener, which has no WebSocket */
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, ours = true): void {
+    // In somebody else's server an upgrade to another path may be somebody else's.
+    const path = request.url?.split("?", 1)[0];
+    if (this.#host && path !== wsPath && this.#host.listenerCount("upgrade") > 1) return;
+    if (!ours) request.url = "/";
+    void this.#upgrades.handle(request, socket, head);
+  }
+
+  async #listen(): Promise<void> {
+    this.#host?.on("upgrade", this.#onUpgrade);
+    for (const { server, port, name } of this.#listeners) {
+      this.#ports[name] = await listen(server, port, this.#config.host);
+    }
+    const { redisUrl, host } = this.#config;
+    const broker = redisUrl === undefined ? "memory" : "redis";
+    this.#log.info({ ...this.#ports, host, broker, version }, "Belfry is listening");
+  }
+}
+
+/** Whose `X-Forwarded-For` to believe, as proxy-addr asks for it. */
+function compileTrust(trustProxy: TrustProxy): (address: string, hop: number) => boolean {
+  if (trustProxy === false) return () => false;
+  if (typeof trustProxy === "number") return (_, hop) => hop < trustProxy;
+  return proxyAddr.compile([...trustProxy]);
+}

@@ -1,0 +1,135 @@
+import type { Position } from "../protocol/positions.ts";
+import type { Stream } from "../protocol/streams.ts";
+
+/** What a publisher hands to the broker. */
+export interface Publication {
+  /** The message frame's text from behind its id to its end, see {@link Message.body}. */
+  readonly body: string;
+  /** When the message was accepted, in ms since the Unix epoch. */
+  readonly ts: number;
+  /** Live only: reaches who is connected now, is not stored and has no position. */
+  readonly live: boolean;
+  /** When the message stops mattering, in ms since the Unix epoch; 0: only with the history it stands in. */
+  readonly expiresAtMs: number;
+  /** Of the messages in one stream with the same key only the newest matters. */
+  readonly collapse: string | undefined;
+}
+
+/** A message as the broker hands it to the replicas. */
+export interface Message {
+  readonly stream: Stream;
+  /** The id that clients see. */
+  readonly id: string;
+  /** Its place in the stream; undefined for a live-only message. */
+  readonly position: Position | undefined;
+  /**
+   * The rest of its frame, already JSON: everything behind `{"type":"message","id":"…",`. The broker never looks inside,
+   * so a message is written as JSON once, by the replica that accepted it.
+   */
+  readonly body: Buffer;
+  readonly ts: number;
+  readonly expiresAtMs: number;
+  readonly collapse: string | undefined;
+}
+
+/** The broker's answer to a publish. */
+export interface Published {
+  readonly id: string;
+  /** Replicas that the message was handed to, the publishing one included if it is subscribed. */
+  readonly subscribers: number;
+}
+
+/** A piece of a stream's history. */
+export interface HistoryPage {
+  readonly epoch: string;
+  /** Offset of the oldest message retained; `last + 1` when there is none. */
+  readonly first: number;
+  /** Offset of the newest message ever published in this epoch; 0 when there was none. */
+  readonly last: number;
+  /** Offset up to which the page tells everything; the next page begins behind it. Equal to `last` on the last page. */
+  readonly reaches: number;
+  /** Messages in offset order, oldest first. Those whose time is over are left out. */
+  readonly messages: readonly Message[];
+}
+
+/** What the broker reports back; set once, with {@link Broker.start}. */
+export interface BrokerHandler {
+  /**
+   * A message of a subscribed stream arrived. After a lost connection messages may be missing, and a message may come
+   * again: the handler compares offsets.
+   */
+  onMessage(message: Message): void;
+  /** Another replica, or this one, asks those subscribed to `stream`; the answer must be JSON. */
+  onQuestion(stream: Stream, question: unknown): unknown;
+  /** A backend published around the API. The payload is as it came, and not checked in any way. */
+  onExternalPublish(payload: Buffer): void;
+  /** The broker can be reached now: for the first time, or again, and then without any subscription. */
+  onConnected(): void;
+}
+
+/**
+ * What stands behind the hub: it numbers, stores and spreads messages, and carries questions between replicas. The hub
+ * knows the connections of its own replica and nothing else; the broker knows no connection.
+ *
+ * Guarantees, for every implementation (checked by the contract suite):
+ * - **Order.** In one stream offsets go up by one from 1, over all replicas, and each subscribed replica is handed them in
+ *   that order.
+ * - **Atomic.** A publish numbers, stores and spreads in one step: when it resolves, the message is in the history and on
+ *   its way to every subscribed replica; there is no state in between that a crash could leave.
+ * - **At most once.** A publish is never repeated by the broker on its own.
+ * - **Epoch.** A stream keeps its epoch as long as its offsets are known.
+ * - **Bounded.** Every call settles within a few seconds, reachable or not: it rejects with the BelfryError
+ *   `unavailable` when it could not be done. A rejected publish may all the same have been done.
+ */
+export interface Broker {
+  /**
+   * Begins to work and returns at once; `onConnected` says when the broker can be used.
+   */
+  start(handler: BrokerHandler): void;
+
+  /** Numbers and stores a message (unless it is live only) and hands it to the subscribed replicas, this one included. */
+  publish(stream: Stream, publication: Publication): Promise<Published>;
+
+  /**
+   * Subscribes this replica to streams. Every message published behind the returned position is handed to `onMessage`;
+   * some of those before it may be too.
+   *
+   * @returns the position of each stream, in the order given; a stream that never had a message gets its epoch now
+   */
+  subscribe(streams: readonly Stream[]): Promise<Position[]>;
+
+  /** Ends a subscription; never rejects. */
+  unsubscribe(stream: Stream): void;
+
+  /**
+   * Reads history.
+   *
+   * @param after offset that the caller has; 0 for the beginning
+   * @param limit most messages to return, 1 or more
+   */
+  history(stream: Stream, after: number, limit: number): Promise<HistoryPage>;
+
+  /**
+   * Asks every replica subscribed to a stream, this one included if it is.
+   *
+   * @returns the answers that came in time (one second), in no order
+   */
+  ask(stream: Stream, question: unknown): Promise<unknown[]>;
+
+  /** Resolves when the broker can do its work now, rejects with `unavailable` and the reason when it cannot. */
+  check(): Promise<void>;
+
+  /** True when the last thing known of the broker is that it can be reached. */
+  readonly up: boolean;
+
+  /** Ends all connections and timers. */
+  close(): Promise<void>;
+}
+
+/** What every broker needs to know of history. */
+export interface HistoryOptions {
+  /** Most messages kept of one stream. */
+  readonly historySize: number;
+  /** How long a message is kept, in seconds. */
+  readonly historyTtlSeconds: number;
+}

@@ -1,0 +1,298 @@
+import { Redis } from "ioredis";
+import { BelfryError } from "../errors.ts";
+import type { Log } from "../log.ts";
+import { formatId, formatLiveId, newEpoch, type Position } from "../protocol/positions.ts";
+import type { Stream } from "../protocol/streams.ts";
+import type { Broker, BrokerHandler, HistoryOptions, HistoryPage, Publication, Published } from "./broker.ts";
+import { Questions } from "./questions.ts";
+import { historyScript, positionScript, publishScript } from "./redis-scripts.ts";
+import { decodeRecord, decodeWire, encodeAnswer, encodeLive, encodeQuestion, encodeRecord } from "./redis-wire.ts";
+
+/** Settings of {@link RedisBroker}. */
+export interface RedisBrokerOptions extends HistoryOptions {
+  /** `redis://…` or `rediss://…`. */
+  readonly redisUrl: string;
+  /** What every key and channel begins with. */
+  readonly redisPrefix: string;
+  readonly log: Log;
+  /** Told the duration of every operation. */
+  readonly onOperation?: (operation: string, seconds: number) => void;
+  /** Told of every message that could not be read. */
+  readonly onMalformed?: () => void;
+}
+
+/** Longest wait for a Redis command, in ms. A publish must be answered within 3 s even when Redis hangs. */
+const commandTimeoutMs = 2000;
+
+/** Longest wait for the answers to a question, in ms. */
+const answerTimeoutMs = 1000;
+
+/** Operations under way at once; more are refused, so that a hanging Redis does not fill the memory. */
+const maxPending = 10_000;
+
+/** How long a stream's epoch and offset outlive its messages, in ms: 30 days. */
+const metaTtlMs = 30 * 86400 * 1000;
+
+/** Channels in one SUBSCRIBE and positions in one pipeline. */
+const subscribeBatch = 500;
+
+type RedisStreamEntry = [id: Buffer, fields: Buffer[]];
+
+/** The scripts as ioredis adds them to its client: EVALSHA, and EVAL where Redis does not know the script yet. */
+interface Scripts {
+  belfryPublish(...args: (string | number)[]): Promise<[epoch: string, offset: number, replicas: number]>;
+  belfryPosition(...args: (string | number)[]): Promise<[epoch: string, offset: number]>;
+  belfryHistoryBuffer(
+    ...args: (string | number)[]
+  ): Promise<[epoch: Buffer, last: number, first: Buffer | null, entries: RedisStreamEntry[]]>;
+}
+
+/**
+ * The broker of many replicas on one Redis: a channel per stream, so that a message costs only the replicas that hold its
+ * recipients, and a Redis stream per stream for history. Two connections: commands, and subscriptions.
+ */
+export class RedisBroker implements Broker {
+  readonly #options: RedisBrokerOptions;
+  readonly #commands: Redis & Scripts;
+  readonly #subscriber: Redis;
+  readonly #instance = newEpoch();
+  readonly #questions = new Questions(answerTimeoutMs);
+  readonly #streams = new Map<string, Stream>();
+  #handler: BrokerHandler | undefined;
+  #up = false;
+  #closed = false;
+  #lastError = "not connected yet";
+  #pending = 0;
+  #liveCount = 0;
+
+  constructor(options: RedisBrokerOptions) {
+    this.#options = options;
+    const common = {
+      lazyConnect: true,
+      // A command must never be sent twice, nor wait for a connection: both would break "at most once" and the deadlines.
+      autoResendUnfulfilledCommands: false,
+      enableOfflineQueue: false,
+      maxRetriesPerRequest: 0,
+      autoResubscribe: false,
+      connectTimeout: commandTimeoutMs,
+      commandTimeout: commandTimeoutMs,
+      socketTimeout: commandTimeoutMs + 500,
+      retryStrategy: (attempt: number) => Math.min(50 * 2 ** attempt, 1000) * (0.5 + Math.random() / 2),
+    };
+    this.#commands = new Redis(options.redisUrl, { ...common, connectionName: "belfry-commands" }) as Redis & Scripts;
+    this.#subscriber = new Redis(options.redisUrl, { ...common, connectionName: "belfry-subscriber" });
+    this.#commands.defineCommand("belfryPublish", { numberOfKeys: 2, lua: publishScript });
+    this.#commands.defineCommand("belfryPosition", { numberOfKeys: 2, lua: positionScript });
+    this.#commands.defineCommand("belfryHistory", { numberOfKeys: 2, lua: historyScript });
+  }
+
+  get up(): boolean {
+    return this.#up;
+  }
+
+  start(handler: BrokerHandler): void {
+    this.#handler = handler;
+    this.#subscriber.on("messageBuffer", (channel: Buffer, payload: Buffer) => this.#receive(channel, payload));
+    for (const client of [this.#commands, this.#subscriber]) {
+      client.on("ready", () => void this.#connected());
+      client.on("close", () => this.#disconnected());
+      client.on("error", (error: Error) => {
+        this.#lastError = error.message;
+        if (!this.#up) this.#options.log.debug({ err: error }, "Redis cannot be reached");
+      });
+      client.connect().catch(() => {});
+    }
+  }
+
+  async publish(stream: Stream, publication: Publication): Promise<Published> {
+    return this.#run("publish", async () => {
+      const channel = this.#channel(stream);
+      if (publication.live) {
+        const sequence = ++this.#liveCount;
+        const subscribers = await this.#commands.publish(channel, encodeLive(this.#instance, sequence, publication));
+        return { id: formatLiveId(this.#instance, sequence), subscribers };
+      }
+      const { historySize, historyTtlSeconds } = this.#options;
+      const ttlMs = historyTtlSeconds * 1000;
+      const [epoch, offset, subscribers] = await this.#commands.belfryPublish(
+        ...this.#keys(stream),
+        channel,
+        newEpoch(),
+        encodeRecord(publication),
+        historySize,
+        ttlMs,
+        Math.max(metaTtlMs, ttlMs),
+      );
+      return { id: formatId(stream.scope, { epoch, offset }), subscribers };
+    });
+  }
+
+  async subscribe(streams: readonly Stream[]): Promise<Position[]> {
+    const positions: Position[] = [];
+    for (let i = 0; i < streams.length; i += subscribeBatch) {
+      const batch = streams.slice(i, i + subscribeBatch);
+      positions.push(...(await this.#run("subscribe", () => this.#subscribeBatch(batch))));
+    }
+    return positions;
+  }
+
+  unsubscribe(stream: Stream): void {
+    const channel = this.#channel(stream);
+    this.#streams.delete(channel);
+    // Without a connection there is no subscription to end either.
+    this.#subscriber.unsubscribe(channel).catch(() => {});
+  }
+
+  async history(stream: Stream, after: number, limit: number): Promise<HistoryPage> {
+    return this.#run("history", async () => {
+      const [epochBytes, last, firstId, entries] = await this.#commands.belfryHistoryBuffer(
+        ...this.#keys(stream),
+        after + 1,
+        limit,
+        newEpoch(),
+        metaTtlMs,
+      );
+      const epoch = epochBytes.toString();
+      const now = Date.now();
+      const oldest = now - this.#options.historyTtlSeconds * 1000;
+      const messages = entries
+        .map(([id, fields]) => decodeRecord(stream, epoch, offsetOf(id), fields[1] ?? Buffer.alloc(0)))
+        .filter(({ ts, expiresAtMs }) => ts > oldest && (expiresAtMs === 0 || expiresAtMs > now));
+      const first = firstId ? Number(offsetOf(firstId)) : last + 1;
+      const end = entries.length === limit ? entries.at(-1) : undefined;
+      return { epoch, first, last, reaches: end ? Number(offsetOf(end[0])) : last, messages };
+    });
+  }
+
+  async ask(stream: Stream, question: unknown): Promise<unknown[]> {
+    return this.#run("ask", () =>
+      this.#questions.ask((request) =>
+        this.#commands.publish(this.#channel(stream), encodeQuestion(request, this.#replyChannel, question)),
+      ),
+    );
+  }
+
+  async check(): Promise<void> {
+    await this.#run("check", () => Promise.all([this.#commands.ping(), this.#subscriber.ping()]));
+    if (!this.#up) throw this.#unavailable("Redis subscriptions are not restored yet");
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#up = false;
+    this.#commands.disconnect();
+    this.#subscriber.disconnect();
+    this.#questions.close();
+  }
+
+  #channel(stream: Stream): string {
+    return `${this.#options.redisPrefix}:{${stream.key}}`;
+  }
+
+  /** Both keys hold the stream's key in braces, so that Redis Cluster keeps them together. */
+  #keys(stream: Stream): [meta: string, log: string] {
+    const channel = this.#channel(stream);
+    return [`${channel}:meta`, `${channel}:log`];
+  }
+
+  get #replyChannel(): string {
+    return `${this.#options.redisPrefix}:replica:${this.#instance}`;
+  }
+
+  get #externalChannel(): string {
+    return `${this.#options.redisPrefix}:publish`;
+  }
+
+  /** Subscribes first and reads the positions then, so that nothing falls in between. */
+  async #subscribeBatch(streams: readonly Stream[]): Promise<Position[]> {
+    const channels = streams.map((stream) => this.#channel(stream));
+    for (const [index, stream] of streams.entries()) this.#streams.set(channels[index] ?? "", stream);
+    try {
+      await this.#subscriber.subscribe(...channels);
+      return await Promise.all(streams.map((stream) => this.#position(stream)));
+    } catch (error) {
+      for (const stream of streams) this.unsubscribe(stream);
+      throw error;
+    }
+  }
+
+  async #position(stream: Stream): Promise<Position> {
+    const [epoch, offset] = await this.#commands.belfryPosition(...this.#keys(stream), newEpoch(), metaTtlMs);
+    return { epoch, offset };
+  }
+
+  /** One of the two connections became ready; when both are, the service can work. */
+  async #connected(): Promise<void> {
+    if (this.#commands.status !== "ready" || this.#subscriber.status !== "ready") return;
+    try {
+      await this.#subscriber.subscribe(this.#replyChannel, this.#externalChannel);
+    } catch (error) {
+      this.#options.log.debug({ err: error }, "Redis subscription failed");
+      this.#subscriber.disconnect(true);
+      return;
+    }
+    if (this.#closed) return;
+    this.#up = true;
+    this.#options.log.info("Redis is reachable");
+    this.#handler?.onConnected();
+  }
+
+  #disconnected(): void {
+    if (!this.#up || this.#closed) return;
+    this.#up = false;
+    this.#options.log.warn({ reason: this.#lastError }, "Redis connection lost; trying again");
+  }
+
+  #receive(channelBytes: Buffer, payload: Buffer): void {
+    const channel = channelBytes.toString();
+    if (channel === this.#externalChannel) {
+      this.#handler?.onExternalPublish(payload);
+      return;
+    }
+    // The reply channel belongs to no stream; answers do not look at it. A stream just left may still have one message.
+    const stream = channel === this.#replyChannel ? noStream : this.#streams.get(channel);
+    if (!stream) return;
+    try {
+      const wire = decodeWire(stream, payload);
+      if (wire.kind === "message") this.#handler?.onMessage(wire.message);
+      else if (wire.kind === "answer") this.#questions.answered(wire.request, wire.answer);
+      else this.#answer(stream, wire.request, wire.replyChannel, wire.question);
+    } catch (error) {
+      this.#options.onMalformed?.();
+      this.#options.log.warn({ err: error }, "unreadable message from Redis");
+    }
+  }
+
+  #answer(stream: Stream, request: string, replyChannel: string, question: unknown): void {
+    const answer = encodeAnswer(request, this.#handler?.onQuestion(stream, question) ?? null);
+    this.#commands.publish(replyChannel, answer).catch((error: unknown) => {
+      this.#options.log.warn({ err: error }, "an answer could not be sent");
+    });
+  }
+
+  /** Runs an operation on Redis: bounded in number, timed, its failures turned into `unavailable`. */
+  async #run<T>(operation: string, work: () => Promise<T>): Promise<T> {
+    if (this.#pending >= maxPending) throw this.#unavailable("too many operations wait for Redis");
+    this.#pending++;
+    const start = performance.now();
+    try {
+      return await work();
+    } catch (error) {
+      throw this.#unavailable(`Redis did not answer (${error instanceof Error ? error.message : error})`, error);
+    } finally {
+      this.#pending--;
+      this.#options.onOperation?.(operation, (performance.now() - start) / 1000);
+    }
+  }
+
+  #unavailable(reason: string, cause?: unknown): BelfryError {
+    return new BelfryError("unavailable", reason, { retryAfterSeconds: 1, cause });
+  }
+}
+
+const noStream: Stream = { scope: "topic", name: "", key: "" };
+
+/** The offset in the id of a Redis stream entry, `OFFSET-0`. */
+function offsetOf(id: Buffer): string {
+  return id.toString("latin1", 0, id.indexOf("-"));
+}

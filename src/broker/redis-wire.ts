@@ -1,0 +1,87 @@
+import { formatId, formatLiveId } from "../protocol/positions.ts";
+import type { Stream } from "../protocol/streams.ts";
+import type { Message, Publication } from "./broker.ts";
+
+/*
+ * What travels through Redis: a header line of words with a space between, then the payload as it is.
+ *
+ *   m EPOCH OFFSET TS EXPIRES [COLLAPSE]\n BODY     a stored message; the part from TS on is also what history stores
+ *   l SOURCE SEQUENCE TS EXPIRES [COLLAPSE]\n BODY  a live-only message
+ *   q REQUEST REPLY-CHANNEL\n JSON                  a question to the replicas subscribed to the channel
+ *   a REQUEST\n JSON                                an answer, on the asking replica's own channel
+ *
+ * COLLAPSE is a JSON string and runs to the end of the line: JSON escapes line feeds.
+ */
+
+/** What arrives on a channel. */
+export type WireMessage =
+  | { readonly kind: "message"; readonly message: Message }
+  | { readonly kind: "question"; readonly request: string; readonly replyChannel: string; readonly question: unknown }
+  | { readonly kind: "answer"; readonly request: string; readonly answer: unknown };
+
+/** The part of a stored message that the publisher knows: the script puts epoch and offset before it. */
+export function encodeRecord(publication: Publication): string {
+  const collapse = publication.collapse === undefined ? "" : ` ${JSON.stringify(publication.collapse)}`;
+  return `${publication.ts} ${publication.expiresAtMs}${collapse}\n${publication.body}`;
+}
+
+/** A live-only message, whole. */
+export function encodeLive(source: string, sequence: number, publication: Publication): string {
+  return `l ${source} ${sequence} ${encodeRecord(publication)}`;
+}
+
+/** A question, whole. */
+export function encodeQuestion(request: string, replyChannel: string, question: unknown): string {
+  return `q ${request} ${replyChannel}\n${JSON.stringify(question)}`;
+}
+
+/** An answer, whole. */
+export function encodeAnswer(request: string, answer: unknown): string {
+  return `a ${request}\n${JSON.stringify(answer)}`;
+}
+
+/**
+ * Reads what arrived on a channel.
+ *
+ * @param stream the stream whose channel it was
+ * @throws Error when it is none of the four forms
+ */
+export function decodeWire(stream: Stream, payload: Buffer): WireMessage {
+  const [header, body] = splitLine(payload);
+  const words = header.split(" ");
+  const [kind, first = "", second = ""] = words;
+  if (kind === "m" || kind === "l") return { kind: "message", message: decodeMessage(stream, words, body) };
+  if (kind === "q") {
+    return { kind: "question", request: first, replyChannel: second, question: JSON.parse(body.toString()) };
+  }
+  if (kind === "a") return { kind: "answer", request: first, answer: JSON.parse(body.toString()) };
+  throw new Error("neither a message, a question nor an answer");
+}
+
+/** Reads one entry of a stream's history. */
+export function decodeRecord(stream: Stream, epoch: string, offset: string, record: Buffer): Message {
+  const [header, body] = splitLine(record);
+  return decodeMessage(stream, ["m", epoch, offset, ...header.split(" ")], body);
+}
+
+function decodeMessage(stream: Stream, words: readonly string[], body: Buffer): Message {
+  const [kind, source = "", number, ts, expiresAt, ...rest] = words;
+  const offset = Number(number);
+  if (![offset, Number(ts), Number(expiresAt)].every(Number.isSafeInteger)) throw new Error("not a message header");
+  const position = kind === "m" ? { epoch: source, offset } : undefined;
+  return {
+    stream,
+    id: position ? formatId(stream.scope, position) : formatLiveId(source, offset),
+    position,
+    body,
+    ts: Number(ts),
+    expiresAtMs: Number(expiresAt),
+    collapse: rest.length > 0 ? String(JSON.parse(rest.join(" "))) : undefined,
+  };
+}
+
+function splitLine(payload: Buffer): [string, Buffer] {
+  const end = payload.indexOf(10);
+  if (end === -1) throw new Error("no header line");
+  return [payload.toString("utf8", 0, end), payload.subarray(end + 1)];
+}

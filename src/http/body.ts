@@ -1,0 +1,72 @@
+import { isUtf8 } from "node:buffer";
+import type { IncomingMessage } from "node:http";
+import { BelfryError } from "../errors.ts";
+
+/** The body of a request: the value, and the text it was read from. */
+export interface JsonBody {
+  readonly value: unknown;
+  readonly text: string;
+}
+
+/**
+ * Reads a JSON body.
+ *
+ * @param maxBytes most bytes to take; what a client sends beyond is read and thrown away, so that it hears the answer
+ * @throws BelfryError `unsupported_media_type`, `too_large`, `malformed`
+ */
+export async function readJson(request: IncomingMessage, maxBytes: number): Promise<JsonBody> {
+  checkContentType(request);
+  const bytes = await readBytes(request, maxBytes);
+  if (!isUtf8(bytes)) throw new BelfryError("malformed", "the body is not valid UTF-8");
+  const text = bytes.toString();
+  try {
+    return { value: JSON.parse(text), text };
+  } catch (error) {
+    throw new BelfryError("malformed", `the body is not JSON${place(error, text)}`);
+  }
+}
+
+function checkContentType({ headers }: IncomingMessage): void {
+  const [type = "", ...parameters] = (headers["content-type"] ?? "").toLowerCase().split(";");
+  if (!/^application\/([a-z0-9.-]+\+)?json$/.test(type.trim())) {
+    throw new BelfryError("unsupported_media_type", "send the body as Content-Type: application/json");
+  }
+  const charset = parameters.map((parameter) => parameter.trim()).find((parameter) => parameter.startsWith("charset="));
+  if (charset !== undefined && !/^charset="?utf-?8"?$/.test(charset)) {
+    throw new BelfryError("unsupported_media_type", "send the body in UTF-8");
+  }
+  if ((headers["content-encoding"] ?? "identity").toLowerCase() !== "identity") {
+    throw new BelfryError("unsupported_media_type", "send the body without Content-Encoding");
+  }
+}
+
+/** Collects the body. Too much of it settles at once; the rest is thrown away by Node when the answer is out. */
+function readBytes(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
+  const tooLarge = () => new BelfryError("too_large", `the body is larger than ${maxBytes} bytes`);
+  if (Number(request.headers["content-length"] ?? 0) > maxBytes) throw tooLarge();
+  const chunks: Buffer[] = [];
+  let length = 0;
+  request.on("data", (chunk: Buffer) => {
+    length += chunk.length;
+    if (length <= maxBytes) {
+      chunks.push(chunk);
+      return;
+    }
+    chunks.length = 0;
+    request.removeAllListeners("data").resume();
+    reject(tooLarge());
+  });
+  request.on("end", () => resolve(Buffer.concat(chunks)));
+  request.on("error", () => reject(new BelfryError("malformed", "the body broke off")));
+  request.on("close", () => reject(new BelfryError("malformed", "the body broke off")));
+  return promise;
+}
+
+/** Where the text stops being JSON. What V8 says also quotes the text, which does not belong into logs. */
+function place(error: unknown, text: string): string {
+  const position = /at position (\d+)/.exec(error instanceof Error ? error.message : "")?.[1];
+  if (position === undefined) return text.trim() === "" ? ": it is empty" : ": it ends too early";
+  const before = text.slice(0, Number(position)).split("\n");
+  return `: line ${before.length}, column ${(before.at(-1)?.length ?? 0) + 1}`;
+}

@@ -1,0 +1,97 @@
+import { randomUUID } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ApiKeys } from "../auth/api-keys.ts";
+import { BelfryError, toBelfryError } from "../errors.ts";
+import type { Log } from "../log.ts";
+import type { Metrics } from "../metrics.ts";
+import { readJson } from "./body.ts";
+import type { Answer, Call, Route } from "./route.ts";
+import { nameSchema, toErrors, validate } from "./schemas.ts";
+
+/** What all endpoints share. */
+export interface EndpointContext {
+  readonly keys: ApiKeys;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  /** Throws when the head of a request is over the limits. */
+  readonly checkHead: (request: IncomingMessage) => void;
+}
+
+/** What a caller may name a request, so that it can be found in the logs of both sides. */
+const requestIdPattern = /^[\w.:/+=-]{1,128}$/;
+
+/**
+ * Serves one request: checks key, limits and input, calls the route's handler, and writes its answer or, as RFC 9457
+ * problem details, its error. It never throws and never leaves a request unanswered.
+ *
+ * @param route undefined: there is no such route; `error` says what to answer
+ * @param params values of the path's parameters, decoded
+ */
+export async function serve(
+  context: EndpointContext,
+  request: IncomingMessage,
+  response: ServerResponse,
+  route: Route | BelfryError,
+  params: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const start = performance.now();
+  const given = request.headers["x-request-id"];
+  const requestId = typeof given === "string" && requestIdPattern.test(given) ? given : randomUUID();
+  const log = context.log.child({ requestId });
+  const label = route instanceof BelfryError ? "other" : route.path;
+  const method = request.method ?? "";
+  let answer: Answer;
+  let headers: Record<string, string> = {};
+  try {
+    if (route instanceof BelfryError) throw route;
+    answer = await call(context, request, route, params);
+  } catch (thrown) {
+    const error = toBelfryError(thrown);
+    headers = error.toHeaders();
+    answer = { status: error.status, body: error.toProblem(), contentType: "application/problem+json" };
+    const { level, code, message, cause } = error;
+    log[level]({ method, route: label, status: error.status, code, detail: message, err: cause }, "request failed");
+  }
+  write(response, answer, { ...headers, "X-Request-Id": requestId });
+  const seconds = (performance.now() - start) / 1000;
+  context.metrics.httpRequestSeconds.observe({ route: label, method, status: answer.status }, seconds);
+  if (log.isLevelEnabled("debug")) {
+    const id = (answer.body as { id?: unknown } | null)?.id;
+    log.debug({ method, route: label, status: answer.status, seconds, id }, "request served");
+  }
+}
+
+async function call(
+  { keys, checkHead }: EndpointContext,
+  request: IncomingMessage,
+  route: Route,
+  params: Readonly<Record<string, string>>,
+): Promise<Answer> {
+  checkHead(request);
+  const key = route.right && keys.authorize(request.headers.authorization, route.right);
+  for (const [name, value] of Object.entries(params)) {
+    const result = nameSchema.safeParse(value);
+    if (result.success) continue;
+    const errors = toErrors(result.error.issues).map(({ message }) => ({ path: name, message }));
+    throw new BelfryError("invalid", "the path is not valid", { errors });
+  }
+  const input: Call = { params, body: undefined, text: "" };
+  if (!route.body) return route.handle(input);
+  const { schema, maxBytes, countMessages, validated = true } = route.body;
+  const { value, text } = await readJson(request, maxBytes);
+  const body = validated ? validate(schema, value, "the body") : value;
+  if (countMessages) key?.countPublishes(countMessages(value));
+  return route.handle({ ...input, body, text });
+}
+
+function write(response: ServerResponse, answer: Answer, headers: Record<string, string>): void {
+  const text = answer.contentType && typeof answer.body === "string" ? answer.body : JSON.stringify(answer.body);
+  response.writeHead(answer.status, {
+    "Content-Type": answer.contentType ?? "application/json",
+    "Content-Length": Buffer.byteLength(text),
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    ...headers,
+  });
+  response.end(text);
+}

@@ -1,0 +1,91 @@
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type RequestListener, type Server, STATUS_CODES } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { BelfryError, type ErrorCode } from "../errors.ts";
+
+/** Most header fields of a request. */
+const maxHeaders = 100;
+
+/** Most bytes of a request's head: request line and header fields. */
+const maxHeaderBytes = 16 * 1024;
+
+/** Time for a whole request, in ms. */
+const requestTimeoutMs = 30_000;
+
+/** How long an idle HTTP connection is kept, in ms: longer than the 60 s of usual load balancers, which must go first. */
+const keepAliveTimeoutMs = 75_000;
+
+/** Makes an HTTP server whose every wait and size is bounded. */
+export function createListener(handshakeTimeoutMs: number, onRequest: RequestListener): Server {
+  const server = createServer(
+    {
+      maxHeaderSize: maxHeaderBytes,
+      headersTimeout: Math.min(handshakeTimeoutMs, requestTimeoutMs),
+      requestTimeout: requestTimeoutMs,
+      keepAliveTimeout: keepAliveTimeoutMs,
+      connectionsCheckingInterval: Math.max(10, Math.min(500, handshakeTimeoutMs / 4)),
+      noDelay: true,
+    },
+    onRequest,
+  );
+  // Node drops what is beyond this number in silence; one more than allowed lets checkHead see that there were too many.
+  server.maxHeadersCount = maxHeaders + 1;
+  server.on("clientError", answerClientError);
+  return server;
+}
+
+/**
+ * Bounds the number of header fields.
+ *
+ * @throws BelfryError `headers_too_large`
+ */
+export function checkHead(request: IncomingMessage): void {
+  if (request.rawHeaders.length > 2 * maxHeaders) {
+    throw new BelfryError("headers_too_large", `more than ${maxHeaders} header fields`);
+  }
+}
+
+/** Listens and resolves with the port. */
+export async function listen(server: Server, port: number, host: string): Promise<number> {
+  server.listen(port, host);
+  await once(server, "listening");
+  return (server.address() as AddressInfo).port;
+}
+
+/**
+ * Stops taking connections and lets the requests under way end.
+ *
+ * @param timeoutMs after this time what is still open is cut
+ */
+export async function closeListener(server: Server, timeoutMs: number): Promise<void> {
+  if (!server.listening) return;
+  const timer = setTimeout(() => server.closeAllConnections(), timeoutMs);
+  const closed = once(server, "close");
+  server.close();
+  server.closeIdleConnections();
+  await closed;
+  clearTimeout(timer);
+}
+
+const clientErrors: Readonly<Record<string, readonly [ErrorCode, string]>> = {
+  HPE_HEADER_OVERFLOW: ["headers_too_large", `the request's head is larger than ${maxHeaderBytes} bytes`],
+  ERR_HTTP_REQUEST_TIMEOUT: ["timeout", "the request did not arrive in time"],
+};
+
+/** Answers what Node could not read as a request. */
+function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (socket.destroyed) return;
+  if (error.code === "ECONNRESET" || !socket.writable || ((socket as Socket).bytesWritten ?? 0) > 0) {
+    socket.destroy(error);
+    return;
+  }
+  const [code, detail] = clientErrors[error.code ?? ""] ?? ["malformed", "this is not an HTTP request"];
+  const refusal = new BelfryError(code, detail);
+  const body = JSON.stringify(refusal.toProblem());
+  socket.once("finish", () => socket.destroy());
+  socket.end(
+    `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status]}\r\nConnection: close\r\n` +
+      `Content-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+}

@@ -1,0 +1,80 @@
+import { z } from "zod";
+import type { Route } from "./route.ts";
+import { answers } from "./schemas.ts";
+
+type Json = Record<string, unknown>;
+
+/** Statuses that a route may answer besides its own, and when. */
+function problems(route: Route): Record<string, string> {
+  return {
+    ...(route.body && { 400: "The body is not JSON." }),
+    ...(route.path.includes(":") && { 400: "The path is not percent-encoded UTF-8, or the body is not JSON." }),
+    ...(route.right && { 401: "No valid API key.", 403: `The key lacks the right "${route.right}".` }),
+    ...(route.body && { 413: "Too large.", 415: "Not application/json.", 422: "Not valid." }),
+    ...(route.path.includes(":") && { 422: "Not valid." }),
+    ...(route.body?.countMessages && { 429: "More than the key may publish; see Retry-After." }),
+    ...((route.right || route.path === "/readyz") && { 503: "Temporarily unavailable; see Retry-After." }),
+  };
+}
+
+/** The description of the API, made of the schemas that check it. */
+export function describeApi(routes: readonly Route[], version: string): Json {
+  const paths: Record<string, Json> = {};
+  for (const route of routes) {
+    const path = route.path.replace(/:(\w+)/g, "{$1}");
+    paths[path] = { ...paths[path], [route.method]: describeRoute(route) };
+  }
+  return {
+    openapi: "3.1.0",
+    info: {
+      title: "Belfry publisher API",
+      version,
+      description: "Send messages to connected clients, and look at who is connected.",
+      license: { name: "Apache-2.0", identifier: "Apache-2.0" },
+    },
+    servers: [{ url: "/" }],
+    paths,
+    components: {
+      schemas: namedSchemas(),
+      securitySchemes: { apiKey: { type: "http", scheme: "bearer", description: "A key of API_KEYS, when set." } },
+    },
+  };
+}
+
+/** Every schema that has an id, by that id; where one holds another, it refers to it. */
+function namedSchemas(): Record<string, Json> {
+  const uri = (id: string) => `#/components/schemas/${id}`;
+  const { schemas } = z.toJSONSchema(z.globalRegistry, { uri, io: "input" });
+  return Object.fromEntries(
+    Object.entries(schemas).map(([name, { $schema, $id, id, ...schema }]) => [name, schema as Json]),
+  );
+}
+
+function reference(schema: z.ZodType): Json {
+  return { $ref: `#/components/schemas/${schema.meta()?.["id"]}` };
+}
+
+function describeRoute(route: Route): Json {
+  const { status, description, schema } = route.answer;
+  const content = schema && { content: { "application/json": { schema: reference(schema) } } };
+  const responses: Record<string, Json> = { [status]: { description, ...content } };
+  const problem = { "application/problem+json": { schema: reference(answers.problem) } };
+  for (const [code, when] of Object.entries(problems(route))) responses[code] = { description: when, content: problem };
+  const parameters = [...route.path.matchAll(/:(\w+)/g)].map(([, name]) => ({
+    name,
+    in: "path",
+    required: true,
+    description: "1 to 128 characters, percent-encoded.",
+    schema: { type: "string", minLength: 1, maxLength: 128 },
+  }));
+  return {
+    operationId: `${route.method}${route.path.replace(/[/:]+(\w)/g, (_, letter: string) => letter.toUpperCase())}`,
+    summary: route.summary,
+    security: route.right ? [{ apiKey: [] }, {}] : [],
+    ...(parameters.length > 0 && { parameters }),
+    ...(route.body && {
+      requestBody: { required: true, content: { "application/json": { schema: reference(route.body.schema) } } },
+    }),
+    responses,
+  };
+}

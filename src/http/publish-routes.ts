@@ -1,0 +1,101 @@
+import type { z } from "zod";
+import { BelfryError, toBelfryError } from "../errors.ts";
+import type { Hub, Receipt } from "../hub/hub.ts";
+import type { MessageDraft } from "../hub/messages.ts";
+import { elementSpans, memberSpans, type Span } from "../protocol/raw-json.ts";
+import { broadcastStream, type Stream, userStream } from "../protocol/streams.ts";
+import type { Call, Route } from "./route.ts";
+import {
+  type AddressedMessage,
+  answers,
+  batchAnswerSchema,
+  batchSchema,
+  messageSchema,
+  streamOf,
+  toErrors,
+} from "./schemas.ts";
+
+/** Bytes that a publish may have beside its data. */
+const envelopeBytes = 4096;
+
+/** How many messages of the largest size fit into one batch. */
+const largestInBatch = 128;
+
+type Fields = z.output<typeof messageSchema>;
+
+/** The routes that send messages. */
+export function publishRoutes(hub: Hub, maxPayloadBytes: number): Route[] {
+  const body = {
+    schema: messageSchema,
+    maxBytes: maxPayloadBytes + envelopeBytes,
+    countMessages: () => 1,
+  };
+  const answer = { status: 202, description: "Stored, and on its way.", schema: answers.receipt };
+  const publish = async (stream: Stream, call: Call) => ({
+    status: 202,
+    body: await hub.send(stream, draftOf(call.body as Fields, call.text)),
+  });
+  return [
+    {
+      method: "post",
+      path: "/broadcast",
+      summary: "Send a message to everyone.",
+      right: "publish",
+      body,
+      answer,
+      handle: (call) => publish(broadcastStream, call),
+    },
+    {
+      method: "post",
+      path: "/users/:id/messages",
+      summary: "Send a message to one user, on all of the user's connections.",
+      right: "publish",
+      body,
+      answer,
+      handle: (call) => publish(userStream(call.params["id"] ?? ""), call),
+    },
+    {
+      method: "post",
+      path: "/batch",
+      summary: "Send many messages, each on its own: one that is wrong does not keep the others back.",
+      right: "publish",
+      body: {
+        schema: batchSchema,
+        maxBytes: largestInBatch * maxPayloadBytes,
+        countMessages: (value) => (value as { messages?: unknown[] } | null)?.messages?.length ?? 1,
+        validated: false,
+      },
+      answer: { status: 202, description: "A result for each message, in order.", schema: batchAnswerSchema },
+      handle: async (call) => ({ status: 202, body: { results: await sendBatch(hub, call) } }),
+    },
+  ];
+}
+
+/** What the hub sends: the data as the text it came in. */
+export function draftOf({ event, ttl, collapse }: Fields, text: string, at = 0): MessageDraft {
+  const [start, end] = memberSpans(text, at).get("data") as Span;
+  return { json: text.slice(start, end), event, ttl, collapse };
+}
+
+async function sendBatch(hub: Hub, { body, text }: Call): Promise<(Receipt | { error: unknown })[]> {
+  const result = batchSchema.safeParse(body);
+  const issues = result.error?.issues ?? [];
+  const whole = issues.filter(({ path }) => path.length < 2);
+  if (whole.length > 0) throw new BelfryError("invalid", "the batch is not valid", { errors: toErrors(whole) });
+  const [start] = memberSpans(text).get("messages") as Span;
+  // In order, without waiting in between: messages to one stream keep their order.
+  const { messages } = body as { messages: AddressedMessage[] };
+  const sent = elementSpans(text, start).map(async ([at], index): Promise<Receipt> => {
+    const wrong = issues.filter(({ path }) => path[1] === index);
+    if (wrong.length > 0) throw new BelfryError("invalid", "the message is not valid", { errors: toErrors(wrong, 2) });
+    const message = messages[index] as AddressedMessage;
+    return hub.send(streamOf(message.to), draftOf(message, text, at));
+  });
+  const settled = await Promise.allSettled(sent);
+  const errors = settled.flatMap((one) => (one.status === "rejected" ? [toBelfryError(one.reason)] : []));
+  const [first] = errors;
+  if (first && errors.length === settled.length && errors.every(({ code }) => code === "unavailable")) throw first;
+  return settled.map((one) =>
+    one.status === "fulfilled" ? one.value : { error: toBelfryError(one.reason).toProblem() },
+  );
+}

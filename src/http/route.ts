@@ -1,0 +1,45 @@
+import type { z } from "zod";
+import type { Right } from "../config.ts";
+
+/** A request as a route's handler gets it: known to be allowed, parsed and valid. */
+export interface Call<Body = unknown> {
+  /** Values of the path's parameters, decoded and 1 to 128 characters long. */
+  readonly params: Readonly<Record<string, string>>;
+  readonly body: Body;
+  /** The text that `body` was read from. */
+  readonly text: string;
+}
+
+/** What a handler answers. */
+export interface Answer {
+  readonly status: number;
+  /** Written as JSON, unless `contentType` is given: then it is a text and written as it is. */
+  readonly body: unknown;
+  /** Default: `application/json`. */
+  readonly contentType?: string;
+}
+
+/** One path and method of the HTTP interface: all that is needed to serve it and to describe it. */
+export interface Route {
+  readonly method: "get" | "post" | "delete";
+  /** As express writes it: `/users/:id/messages`. */
+  readonly path: string;
+  /** One sentence for the API description. */
+  readonly summary: string;
+  /** Right that an API key needs; undefined: open to everyone. */
+  readonly right?: Right;
+  /** For routes with a body. */
+  readonly body?: {
+    readonly schema: z.ZodType;
+    readonly maxBytes: number;
+    /**
+     * Messages in the body, counted against the key's limit. Given: the handler publishes.
+     */
+    readonly countMessages?: (value: unknown) => number;
+    /** Default true. False: the handler validates, since parts may be wrong and the rest still counts. */
+    readonly validated?: boolean;
+  };
+  /** What a successful call answers. */
+  readonly answer: { readonly status: number; readonly description: string; readonly schema?: z.ZodType };
+  readonly handle: (call: Call) => Promise<Answer> | Answer;
+}

@@ -1,0 +1,133 @@
+import { z } from "zod";
+import { BelfryError, type InvalidInput } from "../errors.ts";
+import { maxTtlSeconds } from "../hub/messages.ts";
+import { broadcastStream, type Stream, topicStream, userStream } from "../protocol/streams.ts";
+import { isName, maxNameLength } from "../protocol/user-ids.ts";
+
+/** Most messages in one batch. */
+export const maxBatchMessages = 1000;
+
+/** Ids, topics, events, keys: JSON Schema counts characters as we do, in code points. */
+const name = z
+  .string()
+  .refine(isName, `expected 1 to ${maxNameLength} characters`)
+  .meta({ minLength: 1, maxLength: maxNameLength });
+
+const message = {
+  data: z.unknown().meta({ description: "Any JSON value; reaches the clients exactly as it is sent." }),
+  event: name.optional().meta({ description: "Name of what happened." }),
+  ttl: z
+    .number()
+    .min(0)
+    .max(maxTtlSeconds)
+    .optional()
+    .meta({ description: "Seconds for which the message matters; 0: live only, not stored." }),
+  collapse: name
+    .optional()
+    .meta({ description: "Of the messages in one stream with the same key only the newest matters." }),
+};
+
+/** Body of a publish. */
+export const messageSchema = z.strictObject(message).meta({ id: "Message" });
+
+const to = z.union([z.literal("broadcast"), z.strictObject({ user: name }), z.strictObject({ topic: name })]).meta({
+  id: "Recipient",
+  description: "Where a message goes.",
+});
+
+/** A message that says itself where it goes: in a batch, and on the Redis channel for backends. */
+export const addressedMessageSchema = z.strictObject({ to, ...message }).meta({ id: "AddressedMessage" });
+export type AddressedMessage = z.output<typeof addressedMessageSchema>;
+
+/** Body of a batch. */
+export const batchSchema = z
+  .strictObject({ messages: z.array(addressedMessageSchema).max(maxBatchMessages) })
+  .meta({ id: "Batch" });
+
+/** The id in a path. */
+export const nameSchema = name;
+
+/** The stream that `to` names. */
+export function streamOf(recipient: AddressedMessage["to"]): Stream {
+  if (recipient === "broadcast") return broadcastStream;
+  return "user" in recipient ? userStream(recipient.user) : topicStream(recipient.topic);
+}
+
+/** What the API answers, for its description. */
+export const answers = {
+  receipt: z
+    .object({
+      id: z.string().meta({ description: "The message's id, as the clients see it." }),
+      receivers: z.int().min(0).meta({
+        description:
+          "Connections of this replica that it was handed to, plus the number of other replicas it was handed to.",
+      }),
+    })
+    .meta({ id: "Receipt" }),
+  user: z
+    .object({
+      user: z.string(),
+      online: z.boolean(),
+      connections: z.array(
+        z.object({
+          connection: z.string(),
+          replica: z.string(),
+          transport: z.enum(["ws", "sse"]),
+          connectedAt: z.int().meta({ description: "In ms since the Unix epoch." }),
+          remote: z.string().meta({ description: "Address of the client." }),
+        }),
+      ),
+    })
+    .meta({ id: "User" }),
+  closed: z.object({ closed: z.int().min(0) }).meta({ id: "Closed" }),
+  problem: z
+    .object({
+      type: z.string(),
+      title: z.string(),
+      status: z.int(),
+      detail: z.string(),
+      errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+    })
+    .meta({ id: "Problem", description: "RFC 9457 problem details." }),
+};
+
+const counts = { connections: z.int(), users: z.int(), topics: z.int() };
+
+/** Answer of `GET /stats`. */
+export const statsSchema = z
+  .object({
+    replica: z.object({ replica: z.string(), ...counts }).meta({ description: "The replica that answers." }),
+    total: z.object({ replicas: z.int(), ...counts }).meta({
+      description: "All replicas together; a user or topic on several replicas counts once for each.",
+    }),
+    replicas: z.array(z.object({ replica: z.string(), ...counts })),
+  })
+  .meta({ id: "Stats" });
+
+/** Answer of `POST /batch`. */
+export const batchAnswerSchema = z
+  .object({ results: z.array(z.union([answers.receipt, z.object({ error: answers.problem })])) })
+  .meta({ id: "BatchAnswer" });
+
+/**
+ * Checks a value by a schema.
+ *
+ * @throws BelfryError `invalid` that names every place that is wrong
+ */
+export function validate<T extends z.ZodType>(schema: T, value: unknown, what: string): z.output<T> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  throw new BelfryError("invalid", `${what} is not valid`, { errors: toErrors(result.error.issues) });
+}
+
+/** What a schema found, as the API says it. */
+export function toErrors(issues: readonly z.core.$ZodIssue[], skipPath = 0): InvalidInput[] {
+  return issues.flatMap((issue) => {
+    const path = issue.path.slice(skipPath).map(String);
+    if (issue.code === "unrecognized_keys") {
+      return issue.keys.map((key) => ({ path: [...path, key].join("."), message: "unknown member" }));
+    }
+    const missing = issue.code === "invalid_type" && issue.message.includes("nonoptional");
+    return [{ path: path.join("."), message: missing ? "required" : issue.message }];
+  });
+}

@@ -1,0 +1,32 @@
+import type { CloseCause } from "../protocol/close-codes.ts";
+import type { Delivery } from "./delivery.ts";
+
+/** How a client is connected. */
+export type Transport = "ws" | "sse";
+
+/** What the hub asks of a transport's connection. None of these throws. */
+export interface Connection {
+  /** Unique over all replicas. */
+  readonly id: string;
+  /** Whose connection it is; null when anonymous. */
+  readonly user: string | null;
+  readonly transport: Transport;
+  /** When it was registered, in ms since the Unix epoch. */
+  readonly connectedAtMs: number;
+  /** The client's address, as far as proxies are trusted. */
+  readonly remote: string;
+
+  /**
+   * Sends a message, or closes the connection as slow when too much waits already.
+   *
+   * @returns true when it was written
+   */
+  deliver(delivery: Delivery): boolean;
+
+  /**
+   * Unregisters the connection and closes it; a second call does nothing.
+   *
+   * @param reason at most 123 bytes of UTF-8; default: the one of the table of close codes
+   */
+  close(cause: CloseCause, reason?: string): void;
+}

@@ -1,0 +1,24 @@
+import type { Message } from "../broker/broker.ts";
+
+/**
+ * A message on its way to the connections of this replica. What a transport makes of it is made once, here, and shared by
+ * all connections of that transport.
+ */
+export class Delivery {
+  readonly message: Message;
+  readonly #encoded = new Map<unknown, Buffer>();
+
+  constructor(message: Message) {
+    this.message = message;
+  }
+
+  /** The message's bytes in the given encoding, made on first use. */
+  encodedBy(encode: (message: Message) => Buffer): Buffer {
+    let bytes = this.#encoded.get(encode);
+    if (!bytes) {
+      bytes = encode(this.message);
+      this.#encoded.set(encode, bytes);
+    }
+    return bytes;
+  }
+}

@@ -1,0 +1,302 @@
+import { EventEmitter } from "node:events";
+import type { Broker, Message } from "../broker/broker.ts";
+import { BelfryError } from "../errors.ts";
+import type { Log } from "../log.ts";
+import { closeCodes } from "../protocol/close-codes.ts";
+import { formatId, formatLiveId } from "../protocol/positions.ts";
+import { broadcastStream, type Scope, type Stream, topicStream, userStream } from "../protocol/streams.ts";
+import type { Connection } from "./connection.ts";
+import { Delivery } from "./delivery.ts";
+import { type MessageDraft, type MessageOptions, toJson, toPublication } from "./messages.ts";
+import type { ConnectionInfo, Question, ReplicaStats } from "./questions.ts";
+import { type SubscribedStream, SubscribedStreams } from "./subscribed-streams.ts";
+
+/** Settings of {@link Hub}. */
+export interface HubOptions {
+  readonly broker: Broker;
+  readonly log: Log;
+  /** Name of this replica, unique among those that share a broker. */
+  readonly replica: string;
+  readonly maxPayloadBytes: number;
+  readonly maxConnectionsPerUser: number;
+  readonly overLimit: "reject" | "replace";
+  /** Told of each message handed to connections: to how many, and the seconds since it was accepted. */
+  readonly onDelivered?: (scope: Scope, connections: number, seconds: number) => void;
+  /** Told of each publish. */
+  readonly onPublish?: (scope: Scope, result: "accepted" | "refused" | "failed") => void;
+  /** Takes what backends publish around the API; see {@link Hub.deliverHere}. */
+  readonly onExternalPublish?: (payload: Buffer) => void;
+}
+
+/** The hub's answer to a publish. */
+export interface Receipt {
+  /** The message's id, as the clients see it. */
+  readonly id: string;
+  /** Connections of this replica that it was handed to, plus the number of other replicas it was handed to. */
+  readonly receivers: number;
+}
+
+/** What `register` needs, obtained with {@link Hub.admit} while the handshake is still open. */
+export interface Admission {
+  readonly streams: readonly SubscribedStream[];
+}
+
+/** The ids to resume from if nothing arrives any more. */
+export interface Positions {
+  readonly broadcast: string;
+  /** Missing when anonymous. */
+  readonly user?: string;
+}
+
+/** A client as the service's own code sees it. */
+export interface Client {
+  readonly connection: string;
+  readonly user: string | null;
+  readonly transport: Connection["transport"];
+  readonly remote: string;
+  /** Closes the connection with 4403. */
+  disconnect(reason?: string): void;
+}
+
+interface HubEvents {
+  /** A client was registered. */
+  connect: [client: Client];
+  /** A client was unregistered, whoever closed the connection. */
+  disconnect: [client: Client];
+}
+
+/**
+ * The connections of this replica, and the messages to them. Sending goes to the broker; delivery happens only when the
+ * broker hands a message back, so that one replica in memory and fifty on Redis walk the same path.
+ */
+export class Hub extends EventEmitter<HubEvents> {
+  readonly #options: HubOptions;
+  readonly #broker: Broker;
+  readonly #streams: SubscribedStreams;
+  readonly #registered = new Map<Connection, readonly SubscribedStream[]>();
+  #externalCount = 0;
+
+  constructor(options: HubOptions) {
+    super();
+    this.#options = options;
+    this.#broker = options.broker;
+    this.#streams = new SubscribedStreams(options.broker, options.log, {
+      deliver: (subscribed, message) => this.#deliver(subscribed, message),
+      lost: ({ members }) => {
+        for (const connection of [...members]) connection.close("position_lost");
+      },
+    });
+  }
+
+  /** Begins to work; every replica listens to broadcasts from here on. */
+  start(): void {
+    this.#streams.keep(broadcastStream);
+    this.#broker.start({
+      onMessage: (message) => this.#streams.accept(message),
+      onQuestion: (stream, question) => this.#answer(stream, question as Question),
+      onExternalPublish: (payload) => this.#options.onExternalPublish?.(payload),
+      onConnected: () => void this.#streams.resubscribe(),
+    });
+  }
+
+  /** Connections registered here. */
+  get connections(): Iterable<Connection> {
+    return this.#registered.keys();
+  }
+
+  /** Number of connections registered here. */
+  get size(): number {
+    return this.#registered.size;
+  }
+
+  /** Sends to every connection; `data` is any value that JSON can say. Rejects with BelfryError. */
+  async broadcast(data: unknown, options: MessageOptions = {}): Promise<Receipt> {
+    return this.send(broadcastStream, { ...options, json: toJson(data) });
+  }
+
+  /** Sends to all connections of one user, wherever they are. Rejects with BelfryError. */
+  async broadcastUser(user: string, data: unknown, options: MessageOptions = {}): Promise<Receipt> {
+    return this.send(userStream(user), { ...options, json: toJson(data) });
+  }
+
+  /** Sends to the subscribers of a topic. Rejects with BelfryError. */
+  async publish(topic: string, data: unknown, options: MessageOptions = {}): Promise<Receipt> {
+    return this.send(topicStream(topic), { ...options, json: toJson(data) });
+  }
+
+  /**
+   * Sends data that is JSON text already.
+   *
+   * @throws BelfryError `invalid` or `too_large`: nothing was sent; `unavailable`: it may or may not have been
+   */
+  async send(stream: Stream, draft: MessageDraft): Promise<Receipt> {
+    try {
+      const publication = toPublication(stream, draft, this.#options.maxPayloadBytes, Date.now());
+      const { id, subscribers } = await this.#broker.publish(stream, publication);
+      this.#options.onPublish?.(stream.scope, "accepted");
+      const here = this.#streams.get(stream);
+      const elsewhere = Math.max(0, subscribers - (here ? 1 : 0));
+      return { id, receivers: (here?.members.size ?? 0) + elsewhere };
+    } catch (error) {
+      const unavailable = error instanceof BelfryError && error.code === "unavailable";
+      this.#options.onPublish?.(stream.scope, unavailable ? "failed" : "refused");
+      throw error;
+    }
+  }
+
+  /**
+   * Delivers a live-only message to the connections of this replica and no other: every replica is handed what backends
+   * publish around the API, and does this with it.
+   *
+   * @throws BelfryError `invalid` or `too_large`
+   */
+  deliverHere(stream: Stream, draft: MessageDraft): void {
+    const { body, ts, collapse } = toPublication(stream, draft, this.#options.maxPayloadBytes, Date.now());
+    const id = formatLiveId(`x${this.#options.replica.replace(/[^0-9a-z]/g, "")}`, ++this.#externalCount);
+    const message = { stream, id, position: undefined, body: Buffer.from(body), ts, expiresAtMs: 0, collapse };
+    this.#streams.accept(message);
+  }
+
+  /**
+   * Prepares the registration of a connection while its handshake is still open, so that whoever sees the connection open
+   * misses nothing from then on. Give it to `register` or to `dismiss`.
+   *
+   * @param user null: anonymous
+   * @throws BelfryError `unavailable`
+   */
+  async admit(user: string | null): Promise<Admission> {
+    const broadcast = await this.#streams.hold(broadcastStream);
+    if (user === null) return { streams: [broadcast] };
+    try {
+      return { streams: [broadcast, await this.#streams.hold(userStream(user))] };
+    } catch (error) {
+      this.#streams.release(broadcast);
+      throw error;
+    }
+  }
+
+  /** Gives up on an admission whose connection did not come about. */
+  dismiss(admission: Admission): void {
+    for (const subscribed of admission.streams) this.#streams.release(subscribed);
+  }
+
+  /**
+   * Registers a connection: from here on it is handed every message behind the returned positions.
+   *
+   * @returns undefined when the user has too many connections; the connection was closed then
+   */
+  register(connection: Connection, admission: Admission): Positions | undefined {
+    if (!this.#makeRoom(connection, admission)) return undefined;
+    this.#registered.set(connection, admission.streams);
+    for (const subscribed of admission.streams) subscribed.members.add(connection);
+    this.#emit("connect", connection);
+    const [broadcast, user] = admission.streams.map(({ stream, position }) =>
+      formatId(stream.scope, position ?? { epoch: "0", offset: 0 }),
+    );
+    return { broadcast: broadcast ?? "", ...(user !== undefined && { user }) };
+  }
+
+  /** Takes a connection out; does nothing when it is not registered. */
+  unregister(connection: Connection): void {
+    const streams = this.#registered.get(connection);
+    if (!streams) return;
+    this.#registered.delete(connection);
+    for (const subscribed of streams) {
+      subscribed.members.delete(connection);
+      this.#streams.release(subscribed);
+    }
+    this.#emit("disconnect", connection);
+  }
+
+  /** The connections of a user on all replicas. */
+  async connectionsOf(user: string): Promise<ConnectionInfo[]> {
+    const answers = await this.#ask<ConnectionInfo[]>(userStream(user), { kind: "connections" });
+    return answers.flat();
+  }
+
+  /** Closes the connections of a user on all replicas with 4403 and says how many there were. */
+  async disconnect(user: string): Promise<number> {
+    const answers = await this.#ask<number>(userStream(user), { kind: "disconnect" });
+    return answers.reduce((sum, closed) => sum + closed, 0);
+  }
+
+  /** What this replica holds. */
+  statsHere(): ReplicaStats {
+    return {
+      replica: this.#options.replica,
+      connections: this.#registered.size,
+      users: this.#streams.count("user"),
+      topics: this.#streams.count("topic"),
+    };
+  }
+
+  /** What each replica holds, this one included. */
+  async stats(): Promise<ReplicaStats[]> {
+    return this.#ask<ReplicaStats>(broadcastStream, { kind: "stats" });
+  }
+
+  /** The service's own view of a connection. */
+  clientOf(connection: Connection): Client {
+    const { id, user, transport, remote } = connection;
+    const disconnect = (reason?: string) => connection.close("forbidden", reason ?? closeCodes.forbidden.reason);
+    return { connection: id, user, transport, remote, disconnect };
+  }
+
+  async close(): Promise<void> {
+    this.#streams.close();
+    await this.#broker.close();
+  }
+
+  #deliver(subscribed: SubscribedStream, message: Message): void {
+    const delivery = new Delivery(message);
+    let delivered = 0;
+    for (const connection of subscribed.members) if (connection.deliver(delivery)) delivered++;
+    if (delivered === 0) return;
+    const seconds = Math.max(0, Date.now() - message.ts) / 1000;
+    this.#options.onDelivered?.(message.stream.scope, delivered, seconds);
+  }
+
+  /** Applies the limit of connections per user; false when the connection was turned away. */
+  #makeRoom(connection: Connection, admission: Admission): boolean {
+    const user = admission.streams[1];
+    if (!user || user.members.size < this.#options.maxConnectionsPerUser) return true;
+    if (this.#options.overLimit === "replace") {
+      const [oldest] = user.members;
+      oldest?.close("replaced");
+      return true;
+    }
+    this.dismiss(admission);
+    connection.close("too_many", "too many connections of this user");
+    return false;
+  }
+
+  async #ask<Answer>(stream: Stream, question: Question): Promise<Answer[]> {
+    return (await this.#broker.ask(stream, question)) as Answer[];
+  }
+
+  #answer(stream: Stream, question: Question): ConnectionInfo[] | ReplicaStats | number {
+    if (question.kind === "stats") return this.statsHere();
+    const connections = [...(this.#streams.get(stream)?.members ?? [])];
+    if (question.kind === "disconnect") {
+      for (const connection of connections) connection.close("forbidden");
+      return connections.length;
+    }
+    return connections.map(({ id, transport, connectedAtMs, remote }) => ({
+      connection: id,
+      replica: this.#options.replica,
+      transport,
+      connectedAt: connectedAtMs,
+      remote,
+    }));
+  }
+
+  /** Events go to the service's own code: what it throws must not reach the connection. */
+  #emit(event: keyof HubEvents, connection: Connection): void {
+    if (this.listenerCount(event) === 0) return;
+    try {
+      this.emit(event, this.clientOf(connection));
+    } catch (error) {
+      this.#options.log.error({ err: error, event }, "a listener threw");
+    }
+  }
+}

@@ -1,0 +1,32 @@
+import type { Transport } from "./connection.ts";
+
+/** What the hub of one replica asks those of the others; each goes to the replicas subscribed to one stream. */
+export type Question =
+  /** To a user's stream: which connections of the user do you hold? Answer: {@link ConnectionInfo}`[]`. */
+  | { readonly kind: "connections" }
+  /** To a user's stream: close the user's connections. Answer: how many there were. */
+  | { readonly kind: "disconnect" }
+  /** To the broadcast stream, so to every replica: how much do you hold? Answer: {@link ReplicaStats}. */
+  | { readonly kind: "stats" };
+
+/** One connection, as the API shows it. */
+export interface ConnectionInfo {
+  readonly connection: string;
+  /** Id of the replica that holds it. */
+  readonly replica: string;
+  readonly transport: Transport;
+  /** When it was registered, in ms since the Unix epoch. */
+  readonly connectedAt: number;
+  /** The client's address. */
+  readonly remote: string;
+}
+
+/** What one replica holds. */
+export interface ReplicaStats {
+  readonly replica: string;
+  readonly connections: number;
+  /** Users with a connection to this replica. */
+  readonly users: number;
+  /** Topics with a subscriber on this replica. */
+  readonly topics: number;
+}

@@ -1,0 +1,211 @@
+import type { Broker, Message } from "../broker/broker.ts";
+import type { Log } from "../log.ts";
+import type { Position } from "../protocol/positions.ts";
+import type { Scope, Stream } from "../protocol/streams.ts";
+import type { Connection } from "./connection.ts";
+
+/** A stream that this replica is subscribed to, for the connections that listen to it. */
+export interface SubscribedStream {
+  readonly stream: Stream;
+  readonly members: Set<Connection>;
+  /** The last message that was handed to the members; undefined until the broker has said where the stream stands. */
+  position: Position | undefined;
+  /** Registered connections, and those still in their handshake: the subscription lasts while there are any. */
+  holds: number;
+  /** The newest offset known to exist; above `position` while history is being read. */
+  seen: number;
+  filling: boolean;
+  subscribing: Promise<void> | undefined;
+}
+
+/** Messages read from history at once when a hole is filled. */
+const fillPageSize = 200;
+
+/** Pause before a failed catching-up is tried again, in ms. */
+const retryMs = 500;
+
+interface Callbacks {
+  /** The next message of a stream, in order, none twice and none missing. */
+  readonly deliver: (subscribed: SubscribedStream, message: Message) => void;
+  /** The history does not reach back to the members' position: they must be closed to resume. */
+  readonly lost: (subscribed: SubscribedStream) => void;
+}
+
+/**
+ * The streams that this replica is subscribed to, each with its position: subscribes with the first holder and leaves with
+ * the last, and turns what the broker hands over into every message once and in order. Pub/sub is for speed and history
+ * for truth: on any hole the missing messages are read from history before anything newer passes.
+ */
+export class SubscribedStreams {
+  readonly #broker: Broker;
+  readonly #log: Log;
+  readonly #callbacks: Callbacks;
+  readonly #streams = new Map<string, SubscribedStream>();
+  #retry: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(broker: Broker, log: Log, callbacks: Callbacks) {
+    this.#broker = broker;
+    this.#log = log;
+    this.#callbacks = callbacks;
+  }
+
+  get(stream: Stream): SubscribedStream | undefined {
+    return this.#streams.get(stream.key);
+  }
+
+  /** Streams of a scope that have members. */
+  count(scope: Scope): number {
+    let count = 0;
+    for (const { stream, members } of this.#streams.values()) if (stream.scope === scope && members.size > 0) count++;
+    return count;
+  }
+
+  /** Holds a stream for good. It is subscribed by the next {@link resubscribe}. */
+  keep(stream: Stream): void {
+    this.#add(stream).holds++;
+  }
+
+  /**
+   * Makes sure that the stream is subscribed and where it stands is known. Every hold must be released.
+   *
+   * @throws BelfryError `unavailable` when the broker cannot be reached; nothing is held then
+   */
+  async hold(stream: Stream): Promise<SubscribedStream> {
+    const subscribed = this.#streams.get(stream.key) ?? this.#add(stream);
+    subscribed.holds++;
+    try {
+      if (!subscribed.position) {
+        subscribed.subscribing ??= this.#subscribe([subscribed]).finally(() => {
+          subscribed.subscribing = undefined;
+        });
+        await subscribed.subscribing;
+      }
+      return subscribed;
+    } catch (error) {
+      this.release(subscribed);
+      throw error;
+    }
+  }
+
+  /** Gives a hold back. */
+  release(subscribed: SubscribedStream): void {
+    if (--subscribed.holds > 0) return;
+    this.#streams.delete(subscribed.stream.key);
+    this.#broker.unsubscribe(subscribed.stream);
+  }
+
+  /** Subscribes to everything anew after the broker was reached for the first time or again, and catches up. */
+  async resubscribe(): Promise<void> {
+    clearTimeout(this.#retry);
+    try {
+      await this.#subscribe([...this.#streams.values()]);
+    } catch (error) {
+      this.#tryAgain(error);
+    }
+  }
+
+  /** Takes what the broker hands over. */
+  accept(message: Message): void {
+    const subscribed = this.#streams.get(message.stream.key);
+    if (!subscribed) return;
+    const { position } = message;
+    if (!position) {
+      this.#callbacks.deliver(subscribed, message);
+      return;
+    }
+    if (position.epoch !== subscribed.position?.epoch) {
+      // Before the first position is known there is nobody to deliver to, and the newest offset is all that matters.
+      if (subscribed.position) this.#lose(subscribed, position);
+      else subscribed.seen = position.offset;
+      return;
+    }
+    if (position.offset <= subscribed.position.offset) return;
+    subscribed.seen = Math.max(subscribed.seen, position.offset);
+    if (subscribed.filling) return;
+    if (position.offset === subscribed.position.offset + 1) this.#advance(subscribed, message);
+    else void this.#fill(subscribed);
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#retry);
+  }
+
+  #add(stream: Stream): SubscribedStream {
+    const subscribed: SubscribedStream = {
+      stream,
+      members: new Set(),
+      position: undefined,
+      holds: 0,
+      seen: 0,
+      filling: false,
+      subscribing: undefined,
+    };
+    this.#streams.set(stream.key, subscribed);
+    return subscribed;
+  }
+
+  async #subscribe(batch: readonly SubscribedStream[]): Promise<void> {
+    const before = batch.map(({ position }) => position);
+    const positions = await this.#broker.subscribe(batch.map(({ stream }) => stream));
+    for (const [index, subscribed] of batch.entries()) {
+      const position = positions[index];
+      if (position) this.#stands(subscribed, before[index], position);
+    }
+  }
+
+  /** The broker says where a stream stands; `before` is where the members stood when it was asked. */
+  #stands(subscribed: SubscribedStream, before: Position | undefined, position: Position): void {
+    const known = subscribed.position;
+    if (!known) {
+      subscribed.position = { epoch: position.epoch, offset: Math.max(position.offset, subscribed.seen) };
+    } else if (known.epoch !== position.epoch || (before && before.offset > position.offset)) {
+      this.#lose(subscribed, position);
+    } else if (position.offset > known.offset) {
+      subscribed.seen = Math.max(subscribed.seen, position.offset);
+      if (!subscribed.filling) void this.#fill(subscribed);
+    }
+  }
+
+  #advance(subscribed: SubscribedStream, message: Message): void {
+    subscribed.position = message.position;
+    this.#callbacks.deliver(subscribed, message);
+  }
+
+  #lose(subscribed: SubscribedStream, position: Position): void {
+    subscribed.position = position;
+    subscribed.seen = position.offset;
+    this.#log.warn({ scope: subscribed.stream.scope }, "history does not reach back; connections must resume");
+    this.#callbacks.lost(subscribed);
+  }
+
+  /** Reads history until the position has caught up with the newest offset seen. */
+  async #fill(subscribed: SubscribedStream): Promise<void> {
+    subscribed.filling = true;
+    try {
+      while (subscribed.position && subscribed.position.offset < subscribed.seen && subscribed.holds > 0) {
+        const { epoch, offset } = subscribed.position;
+        const page = await this.#broker.history(subscribed.stream, offset, fillPageSize);
+        if (subscribed.position.epoch !== epoch || subscribed.position.offset !== offset) continue;
+        if (page.epoch !== epoch || page.first > offset + 1 || page.last < subscribed.seen) {
+          this.#lose(subscribed, { epoch: page.epoch, offset: page.last });
+          continue;
+        }
+        for (const message of page.messages) this.#advance(subscribed, message);
+        subscribed.position = { epoch, offset: page.reaches };
+      }
+    } catch (error) {
+      this.#tryAgain(error);
+    } finally {
+      subscribed.filling = false;
+    }
+  }
+
+  /** While the broker is away `onConnected` will come; else one more try is due. */
+  #tryAgain(error: unknown): void {
+    this.#log.warn({ err: error }, "catching up with the broker failed; trying again");
+    clearTimeout(this.#retry);
+    if (this.#broker.up && !this.#closed) this.#retry = setTimeout(() => void this.resubscribe(), retryMs);
+  }
+}

@@ -1,0 +1,6 @@
+export { Belfry, type BelfryOptions, type ClientMessage, type OnMessage } from "./app.ts";
+export type { Config } from "./config.ts";
+export { BelfryError, type ErrorCode, type InvalidInput } from "./errors.ts";
+export type { Client, Hub, Receipt } from "./hub/hub.ts";
+export type { MessageOptions } from "./hub/messages.ts";
+export type { ConnectionInfo, ReplicaStats } from "./hub/questions.ts";

@@ -1,0 +1,44 @@
+import { Belfry } from "./app.ts";
+import { ConfigError, readConfig } from "./config.ts";
+import { createLog } from "./log.ts";
+
+/** Exit code for a wrong configuration: EX_CONFIG of sysexits(3). */
+const exitConfig = 78;
+
+function readConfigOrExit() {
+  try {
+    return readConfig(process.env);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    for (const problem of error.problems) process.stderr.write(`belfry: ${problem}\n`);
+    process.exit(exitConfig);
+  }
+}
+
+const config = readConfigOrExit();
+const log = createLog(config.logLevel);
+
+process.on("uncaughtException", (error) => {
+  log.fatal({ err: error }, "uncaught error");
+  process.exit(1);
+});
+
+const belfry = await Belfry.start({ ...config, log }).catch((error: unknown) => {
+  log.fatal({ err: error }, "Belfry could not start");
+  process.exit(1);
+});
+
+/** SIGTERM drains; SIGINT, somebody at a terminal, ends at once; a second signal does not wait for the first. */
+let stopping = false;
+async function stop(signal: NodeJS.Signals): Promise<void> {
+  if (stopping) process.exit(1);
+  stopping = true;
+  const drainTimeoutMs = signal === "SIGTERM" ? config.drainTimeoutMs : 0;
+  log.info({ signal, drainTimeoutMs, connections: belfry.hub.size }, "shutting down");
+  await belfry.close(drainTimeoutMs);
+  log.info("stopped");
+  process.exit(0);
+}
+
+process.on("SIGTERM", stop);
+process.on("SIGINT", stop);

@@ -1,0 +1,114 @@
+import { isName } from "./user-ids.ts";
+
+/** The first frame of every connection. */
+export interface WelcomeFrame {
+  readonly type: "welcome";
+  /** Id of this connection. */
+  readonly connection: string;
+  /** Who the connection belongs to; null when anonymous. */
+  readonly user: string | null;
+  /** The ids to resume from if nothing arrives after this frame; `user` is missing when anonymous. */
+  readonly positions: { readonly broadcast: string; readonly user?: string };
+  /** For each stream that `since` named: whether everything after that id could be sent. */
+  readonly recovered: { readonly broadcast?: boolean; readonly user?: boolean };
+  /** Longest time between two pings, in ms. */
+  readonly heartbeat: number;
+}
+
+/** Says what was wrong with a frame of the client's; the connection lives on. */
+export interface ErrorFrame {
+  readonly type: "error";
+  /** Stable code, see {@link FrameErrorCode}. */
+  readonly code: FrameErrorCode;
+  readonly detail: string;
+  /** The offending frame's `ref`, if it had one. */
+  readonly ref?: FrameRef;
+}
+
+/**
+ * - `malformed`: not a JSON object, or a member is missing or of the wrong kind
+ * - `unknown_type`: `type` names no frame
+ * - `unsupported`: a frame that this service has nothing to do with, such as `message` where no `onMessage` is set
+ * - `failed`: the service's `onMessage` threw
+ */
+export type FrameErrorCode = "malformed" | "unknown_type" | "unsupported" | "failed";
+
+/** Chosen by the client to match answers to frames: a number, or a text of at most 128 characters. */
+export type FrameRef = string | number;
+
+/** What a client may send. */
+export type ClientFrame = { readonly ref?: FrameRef } & (
+  | { readonly type: "ack"; readonly id: string }
+  | { readonly type: "subscribe"; readonly topic: string; readonly since?: string }
+  | { readonly type: "unsubscribe"; readonly topic: string }
+  | { readonly type: "reply"; readonly id: string; readonly data: unknown }
+  | { readonly type: "message"; readonly event?: string; readonly data: unknown }
+  | { readonly type: "auth"; readonly token: string }
+);
+
+type Members = Readonly<Record<string, unknown>>;
+
+const isText = (value: unknown) => typeof value === "string" && value.length > 0;
+const isNameValue = (value: unknown) => typeof value === "string" && isName(value);
+
+interface MemberRule {
+  readonly name: string;
+  readonly optional?: true;
+  readonly check: (value: unknown) => boolean;
+  readonly expected: string;
+}
+
+const topic: MemberRule = { name: "topic", check: isNameValue, expected: "a text of 1 to 128 characters" };
+const id: MemberRule = { name: "id", check: isText, expected: "a text that is not empty" };
+const data: MemberRule = { name: "data", check: (value) => value !== undefined, expected: "any JSON value" };
+
+const rules: Readonly<Record<ClientFrame["type"], readonly MemberRule[]>> = {
+  ack: [id],
+  subscribe: [topic, { ...id, name: "since", optional: true }],
+  unsubscribe: [topic],
+  reply: [id, data],
+  message: [{ ...topic, name: "event", optional: true }, data],
+  auth: [{ ...id, name: "token" }],
+};
+
+/**
+ * Reads one frame of a client's. Members that the frame's type does not know are ignored.
+ *
+ * @param text the payload of one text message, already known to be valid UTF-8
+ * @returns the frame, or the error frame to answer with
+ */
+export function parseClientFrame(text: string): ClientFrame | ErrorFrame {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return frameError("malformed", "the frame is not JSON");
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    return frameError("malformed", "the frame is not a JSON object");
+  }
+  const frame = value as Members;
+  const ref = isRef(frame["ref"]) ? frame["ref"] : undefined;
+  const type = frame["type"];
+  if (typeof type !== "string") return frameError("malformed", "type: expected a text", ref);
+  if (!isFrameType(type)) return frameError("unknown_type", `type: not one of ${Object.keys(rules).join(", ")}`, ref);
+  for (const { name, optional, check, expected } of rules[type]) {
+    if (optional && frame[name] === undefined) continue;
+    if (!check(frame[name])) return frameError("malformed", `${name}: expected ${expected}`, ref);
+  }
+  return value as ClientFrame;
+}
+
+/** Builds an error frame. */
+export function frameError(code: FrameErrorCode, detail: string, ref?: FrameRef): ErrorFrame {
+  return { type: "error", code, detail, ...(ref !== undefined && { ref }) };
+}
+
+/** The frame's `ref` if it has a usable one. */
+function isRef(value: unknown): value is FrameRef {
+  return typeof value === "number" || (typeof value === "string" && value.length <= 128);
+}
+
+function isFrameType(type: string): type is ClientFrame["type"] {
+  return Object.hasOwn(rules, type);
+}

@@ -1,0 +1,185 @@
+import { randomBytes } from "node:crypto";
+import type { Duplex } from "node:stream";
+import { WebSocket } from "ws";
+import type { Connection } from "../hub/connection.ts";
+import type { Delivery } from "../hub/delivery.ts";
+import type { Positions } from "../hub/hub.ts";
+import { type CloseCause, closeCodes, maxReasonBytes } from "../protocol/close-codes.ts";
+import {
+  type ClientFrame,
+  type ErrorFrame,
+  frameError,
+  parseClientFrame,
+  type WelcomeFrame,
+} from "../protocol/frames.ts";
+import { TokenBucket } from "../token-bucket.ts";
+import { jsonFrame, messageFrame } from "./frame.ts";
+
+/** What the connections of one service share. */
+export interface ConnectionContext {
+  readonly sendBufferBytes: number;
+  readonly maxClientFramesPerSecond: number;
+  /** Longest time between two pings, in ms; said in the welcome frame. */
+  readonly pingIntervalMs: number;
+  /** The connection is going; called once, before the close frame is sent or when the socket is gone. */
+  readonly onGone: (connection: WsConnection, cause: CloseCause | "client" | "heartbeat" | "protocol_error") => void;
+  /** A well-formed frame; returns the error to answer with, if any. */
+  readonly onFrame: (connection: WsConnection, frame: ClientFrame) => Promise<ErrorFrame | undefined>;
+}
+
+/** Malformed frames in a row that end a connection. */
+const maxMalformedInRow = 10;
+
+/** The socket of `ws` that knows its connection, so that one set of listeners serves all sockets. */
+export class ConnectionSocket extends WebSocket {
+  connection: WsConnection | undefined;
+}
+
+/** One WebSocket, from its registration to its end. */
+export class WsConnection implements Connection {
+  readonly id = randomBytes(12).toString("base64url");
+  readonly transport = "ws";
+  readonly connectedAtMs = Date.now();
+  readonly user: string | null;
+  readonly remote: string;
+  /** When anything last came from the client, by {@link performance.now}. */
+  lastSeenMs = performance.now();
+  /** When the next ping is due, by the same clock. */
+  nextPingMs = 0;
+  readonly #context: ConnectionContext;
+  readonly #ws: ConnectionSocket;
+  readonly #socket: Duplex;
+  readonly #frames: TokenBucket;
+  #malformedInRow = 0;
+  #gone = false;
+
+  /** @param socket the stream under `ws`; whole frames are written to it beside those that `ws` writes itself */
+  constructor(ws: ConnectionSocket, socket: Duplex, user: string | null, remote: string, context: ConnectionContext) {
+    this.#ws = ws;
+    this.#socket = socket;
+    this.#context = context;
+    this.user = user;
+    this.remote = remote;
+    this.#frames = new TokenBucket(context.maxClientFramesPerSecond, this.lastSeenMs);
+    ws.connection = this;
+    ws.on("message", onMessage);
+    ws.on("ping", onPingOrPong);
+    ws.on("pong", onPingOrPong);
+    ws.on("error", onError);
+    ws.on("close", onClose);
+  }
+
+  /** Sends the first frame of the connection. */
+  welcome(positions: Positions): void {
+    const frame: WelcomeFrame = {
+      type: "welcome",
+      connection: this.id,
+      user: this.user,
+      positions,
+      recovered: {},
+      heartbeat: this.#context.pingIntervalMs,
+    };
+    this.#write(jsonFrame(frame));
+  }
+
+  deliver(delivery: Delivery): boolean {
+    return this.#write(delivery.encodedBy(messageFrame));
+  }
+
+  close(cause: CloseCause, reason: string = closeCodes[cause].reason): void {
+    if (this.#gone) return;
+    this.gone(cause);
+    this.#ws.close(closeCodes[cause].code, cutToBytes(reason, maxReasonBytes));
+  }
+
+  ping(): void {
+    if (this.#ws.readyState === WebSocket.OPEN) this.#ws.ping();
+  }
+
+  /** Ends the connection without a close frame. */
+  terminate(): void {
+    this.gone("heartbeat");
+    this.#ws.terminate();
+  }
+
+  /** Reports once that the connection is going. */
+  gone(cause: CloseCause | "client" | "heartbeat" | "protocol_error"): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    this.#context.onGone(this, cause);
+  }
+
+  /** Takes a whole message of the client's. */
+  receive(data: Buffer, isBinary: boolean): void {
+    if (this.#gone) return;
+    this.lastSeenMs = performance.now();
+    if (this.#frames.take(this.lastSeenMs) > 0) {
+      this.close("too_many", `more than ${this.#context.maxClientFramesPerSecond} frames a second`);
+    } else if (isBinary) {
+      this.close("unsupported_data");
+    } else {
+      this.#handle(parseClientFrame(data.toString()));
+    }
+  }
+
+  #handle(frame: ClientFrame | ErrorFrame): void {
+    if (frame.type !== "error") {
+      this.#malformedInRow = 0;
+      void this.#answer(frame);
+    } else if (++this.#malformedInRow < maxMalformedInRow) {
+      this.#write(jsonFrame(frame));
+    } else {
+      this.close("policy");
+    }
+  }
+
+  async #answer(frame: ClientFrame): Promise<void> {
+    const error = await this.#context
+      .onFrame(this, frame)
+      .catch(() => frameError("failed", "it went wrong", frame.ref));
+    if (error) this.#write(jsonFrame(error));
+  }
+
+  /**
+   * Writes one whole frame. What waits already and the frame itself must fit into the send buffer, but a frame that
+   * nothing waits before is written whatever its size: else no resume could ever bring it over.
+   */
+  #write(frame: Buffer): boolean {
+    if (this.#gone) return false;
+    const waiting = this.#socket.writableLength;
+    if (waiting > 0 && waiting + frame.length > this.#context.sendBufferBytes) {
+      this.close("slow_consumer");
+      return false;
+    }
+    this.#socket.write(frame);
+    return true;
+  }
+}
+
+function onMessage(this: WebSocket, data: unknown, isBinary: boolean): void {
+  (this as ConnectionSocket).connection?.receive(data as Buffer, isBinary);
+}
+
+function onPingOrPong(this: WebSocket): void {
+  const { connection } = this as ConnectionSocket;
+  if (connection) connection.lastSeenMs = performance.now();
+}
+
+/** `ws` found a violation of the protocol and is closing with 1002, 1007 or 1009, or the socket broke. */
+function onError(this: WebSocket, error: Error): void {
+  const { code } = error as NodeJS.ErrnoException;
+  (this as ConnectionSocket).connection?.gone(code?.startsWith("WS_ERR_") ? "protocol_error" : "client");
+}
+
+function onClose(this: WebSocket): void {
+  (this as ConnectionSocket).connection?.gone("client");
+}
+
+/** Cuts a text so that its UTF-8 has at most the given number of bytes, without breaking a character. */
+function cutToBytes(text: string, maxBytes: number): Buffer {
+  const bytes = Buffer.from(text);
+  if (bytes.length <= maxBytes) return bytes;
+  let end = maxBytes;
+  while (((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
+  return bytes.subarray(0, end);
+}

@@ -1,0 +1,180 @@
+import { once } from "node:events";
+import { type IncomingMessage, STATUS_CODES } from "node:http";
+import type { Duplex } from "node:stream";
+import { type Server, type ServerOptions, WebSocketServer } from "ws";
+import type { Authenticator } from "../auth/authenticator.ts";
+import { bearerToken } from "../auth/bearer.ts";
+import { isOriginAllowed } from "../auth/origins.ts";
+import type { AllowedOrigin } from "../config.ts";
+import { BelfryError, toBelfryError } from "../errors.ts";
+import type { Admission, Hub } from "../hub/hub.ts";
+import type { Log } from "../log.ts";
+import { parseOffer } from "../protocol/subprotocols.ts";
+import { type ConnectionContext, ConnectionSocket, WsConnection } from "./connection.ts";
+
+/** Settings of {@link Upgrades}. */
+export interface UpgradeOptions {
+  readonly hub: Hub;
+  readonly log: Log;
+  readonly authenticator: Authenticator;
+  readonly allowedOrigins: readonly AllowedOrigin[];
+  readonly maxPayloadBytes: number;
+  /** Connections of this replica; undefined: not limited. */
+  readonly maxConnections?: number | undefined;
+  readonly remoteAddress: (request: IncomingMessage) => string;
+  /** Throws when the head of a request is over the limits. */
+  readonly checkHead: (request: IncomingMessage) => void;
+  readonly context: ConnectionContext;
+  readonly onOpen: (connection: WsConnection) => void;
+  readonly onRefused: (error: BelfryError) => void;
+}
+
+/** Path of the WebSocket endpoint. */
+export const wsPath = "/ws";
+
+/** How long a closing connection may take to answer the close frame, in ms; what waits for it is sent before. */
+const closeTimeoutMs = 10_000;
+
+/** Seconds after which a client that found the replica full or draining may come back. */
+const retryAfterSeconds = 2;
+
+/**
+ * Decides every upgrade before `ws` sees the socket: a refusal is a plain HTTP answer, and whoever is let in is subscribed
+ * before the handshake is answered, so that a client that sees its socket open misses nothing from then on.
+ */
+export class Upgrades {
+  readonly #options: UpgradeOptions;
+  readonly #server: Server<typeof ConnectionSocket>;
+  readonly #open = new Set<ConnectionSocket>();
+  #handshakes = 0;
+  #draining = false;
+
+  constructor(options: UpgradeOptions) {
+    this.#options = options;
+    // Known to ws since 8.19, not yet to its types.
+    const closing: ServerOptions & { closeTimeout: number } = { closeTimeout: closeTimeoutMs };
+    this.#server = new WebSocketServer({
+      ...closing,
+      noServer: true,
+      clientTracking: false,
+      perMessageDeflate: false,
+      maxPayload: options.maxPayloadBytes,
+      WebSocket: ConnectionSocket,
+      handleProtocols: (_, request) => {
+        const offer = parseOffer(request.headers["sec-websocket-protocol"]);
+        return (typeof offer === "object" && offer.selected) || false;
+      },
+    });
+  }
+
+  /** From here on every upgrade is refused. */
+  drain(): void {
+    this.#draining = true;
+  }
+
+  /** Cuts every connection that is still open, without a close frame. */
+  terminate(): void {
+    for (const ws of this.#open) ws.terminate();
+  }
+
+  /** Resolves when no socket is open any more, not even one whose closing handshake is not over. */
+  async closed(): Promise<void> {
+    for (const ws of this.#open) await once(ws, "close");
+  }
+
+  /** Takes one upgrade request. */
+  async handle(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    // The socket has no owner until `ws` has it: an error on it must not end the process.
+    socket.on("error", ignore);
+    this.#handshakes++;
+    let admission: Admission | undefined;
+    try {
+      const user = this.#check(request);
+      admission = await this.#options.hub.admit(user);
+      if (this.#draining) throw draining();
+      if (socket.destroyed || !socket.writable) throw new BelfryError("malformed", "the client has gone");
+      this.#complete(request, socket, head, user, admission);
+    } catch (thrown) {
+      if (admission) this.#options.hub.dismiss(admission);
+      const error = toBelfryError(thrown);
+      this.#options.log[error.level]({ err: error.cause, code: error.code, detail: error.message }, "upgrade refused");
+      this.#options.onRefused(error);
+      refuse(socket, error);
+    } finally {
+      this.#handshakes--;
+    }
+  }
+
+  /** Everything that can be decided at once; returns the user. */
+  #check(request: IncomingMessage): string | null {
+    const { allowedOrigins, authenticator, checkHead, hub, maxConnections } = this.#options;
+    if (request.url?.split("?", 1)[0] !== wsPath) throw new BelfryError("not_found", "the WebSocket is at /ws");
+    checkHead(request);
+    const { headers } = request;
+    if (!isOriginAllowed(headers.origin, allowedOrigins)) {
+      throw new BelfryError("forbidden", "pages of this origin may not connect; ALLOWED_ORIGINS names those that may");
+    }
+    checkHandshake(request);
+    if (this.#draining) throw draining();
+    if (maxConnections !== undefined && hub.size + this.#handshakes > maxConnections) {
+      throw new BelfryError("unavailable", "this replica is full", { retryAfterSeconds });
+    }
+    const offer = parseOffer(headers["sec-websocket-protocol"]);
+    if (typeof offer === "string") throw new BelfryError("malformed", offer);
+    return authenticator.authenticate(offer.flag ?? bearerToken(headers.authorization)).user;
+  }
+
+  #complete(request: IncomingMessage, socket: Duplex, head: Buffer, user: string | null, admission: Admission): void {
+    let upgraded = false;
+    this.#server.handleUpgrade(request, socket, head, (ws) => {
+      upgraded = true;
+      this.#open.add(ws);
+      ws.on("close", () => this.#open.delete(ws));
+      const { context, hub, onOpen, remoteAddress } = this.#options;
+      const connection = new WsConnection(ws, socket, user, remoteAddress(request), context);
+      const positions = hub.register(connection, admission);
+      if (!positions) return;
+      connection.welcome(positions);
+      onOpen(connection);
+    });
+    // `ws` answered the request itself: it saw something wrong that the checks above let pass.
+    if (!upgraded) this.#options.hub.dismiss(admission);
+    socket.off("error", ignore);
+  }
+}
+
+function ignore(): void {}
+
+function draining(): BelfryError {
+  return new BelfryError("unavailable", "this replica is shutting down", { retryAfterSeconds });
+}
+
+/** RFC 6455 section 4.2.1. */
+function checkHandshake({ method, headers }: IncomingMessage): void {
+  if (method !== "GET") throw new BelfryError("method_not_allowed", "a handshake is a GET", { allow: ["GET"] });
+  if (headers.upgrade?.toLowerCase() !== "websocket") {
+    throw new BelfryError("upgrade_required", "the Upgrade header does not say websocket");
+  }
+  if (headers["sec-websocket-version"] !== "13") {
+    throw new BelfryError("upgrade_required", "Sec-WebSocket-Version is not 13");
+  }
+  if (!/^[+/0-9A-Za-z]{22}==$/.test(headers["sec-websocket-key"] ?? "")) {
+    throw new BelfryError("malformed", "Sec-WebSocket-Key is not the base64 of 16 bytes");
+  }
+}
+
+/** Answers an upgrade request in plain HTTP and ends the connection. */
+function refuse(socket: Duplex, error: BelfryError): void {
+  if (socket.destroyed) return;
+  const body = JSON.stringify(error.toProblem());
+  const headers: Record<string, string> = {
+    ...error.toHeaders(),
+    Connection: error.code === "upgrade_required" ? "close, Upgrade" : "close",
+    "Content-Type": "application/problem+json",
+    "Content-Length": String(Buffer.byteLength(body)),
+    ...(error.code === "upgrade_required" && { "Sec-WebSocket-Version": "13" }),
+  };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.once("finish", () => socket.destroy());
+  socket.end(`HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}\r\n${lines.join("")}\r\n${body}`);
+}

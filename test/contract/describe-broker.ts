@@ -1,0 +1,249 @@
+import { describe, expect, it, onTestFinished } from "vitest";
+import type { Broker, BrokerHandler, HistoryOptions, Message, Publication } from "../../src/broker/broker.ts";
+import { parseId } from "../../src/protocol/positions.ts";
+import { broadcastStream, topicStream, userStream } from "../../src/protocol/streams.ts";
+import { until } from "../support/service.ts";
+
+/** Makes the brokers of one world: of replicas that share whatever they share. In memory there is just one. */
+export type BrokerWorld = (history: HistoryOptions) => () => Broker;
+
+/** A broker, and what it reported. */
+interface Replica {
+  readonly broker: Broker;
+  readonly received: Message[];
+  readonly questions: unknown[];
+}
+
+const alice = userStream("alice");
+const bob = userStream("bob");
+
+/** What every broker promises, whatever stands behind it. */
+export function describeBroker(name: string, world: BrokerWorld): void {
+  const history = { historySize: 1000, historyTtlSeconds: 3600 };
+
+  async function replica(create: () => Broker, answer: unknown = "here"): Promise<Replica> {
+    const received: Message[] = [];
+    const questions: unknown[] = [];
+    const broker = create();
+    const connected = Promise.withResolvers<void>();
+    const handler: BrokerHandler = {
+      onMessage: (message) => void received.push(message),
+      onQuestion: (_, question) => {
+        questions.push(question);
+        return answer;
+      },
+      onExternalPublish: () => {},
+      onConnected: connected.resolve,
+    };
+    broker.start(handler);
+    onTestFinished(() => broker.close());
+    await connected.promise;
+    return { broker, received, questions };
+  }
+
+  const one = (options: Partial<HistoryOptions> = {}) => replica(world({ ...history, ...options }));
+
+  describe(name, () => {
+    it("numbers the messages of a stream from 1 without a hole, each stream on its own", async () => {
+      const { broker } = await one();
+      const ids: string[] = [];
+      for (const stream of [alice, alice, bob, broadcastStream, alice]) {
+        ids.push((await broker.publish(stream, publication())).id);
+      }
+      expect(ids.map((id) => parseId(id)?.offset)).toEqual([1, 2, 1, 1, 3]);
+      expect(ids.map((id) => parseId(id)?.scope)).toEqual(["user", "user", "user", "broadcast", "user"]);
+      expect(new Set(ids).size).toBe(5);
+    });
+
+    it("keeps the epoch of a stream from one message to the next", async () => {
+      const { broker } = await one();
+      const first = parseId((await broker.publish(alice, publication())).id);
+      const second = parseId((await broker.publish(alice, publication())).id);
+      expect(second?.epoch).toBe(first?.epoch);
+    });
+
+    it("hands a message to a subscribed replica whole, with its bytes as they were", async () => {
+      const { broker, received } = await one();
+      await broker.subscribe([alice]);
+      const body = '"scope":"user","data":{"ü":1e400,"z":"\\u0000\n"},"ts":1}';
+      const { id, subscribers } = await broker.publish(alice, publication({ body, ts: 17, collapse: "a b\n{}" }));
+      await until(() => received.length === 1);
+      expect(received[0]).toMatchObject({ stream: alice, id, ts: 17, collapse: "a b\n{}", expiresAtMs: 0 });
+      expect(received[0]?.position).toEqual({ epoch: parseId(id)?.epoch, offset: 1 });
+      expect(received[0]?.body.toString()).toBe(body);
+      expect(subscribers).toBe(1);
+    });
+
+    it("hands nothing of a stream to a replica that is not subscribed to it, and says that nobody was", async () => {
+      const { broker, received } = await one();
+      await broker.subscribe([bob]);
+      expect((await broker.publish(alice, publication())).subscribers).toBe(0);
+      await broker.publish(bob, publication());
+      await until(() => received.length === 1);
+      expect(received.map(({ stream }) => stream.name)).toEqual(["bob"]);
+    });
+
+    it("hands over nothing any more after the subscription ended", async () => {
+      const { broker, received } = await one();
+      await broker.subscribe([alice, bob]);
+      broker.unsubscribe(alice);
+      await broker.publish(alice, publication());
+      await broker.publish(bob, publication());
+      await until(() => received.length === 1);
+      expect(received.map(({ stream }) => stream.name)).toEqual(["bob"]);
+    });
+
+    it("subscribes anew after the subscription ended", async () => {
+      const { broker, received } = await one();
+      await broker.subscribe([alice]);
+      broker.unsubscribe(alice);
+      await broker.subscribe([alice]);
+      await broker.publish(alice, publication());
+      await until(() => received.length === 1);
+    });
+
+    it("says where a stream stands when it subscribes, also one that never had a message", async () => {
+      const { broker } = await one();
+      const { id } = await broker.publish(alice, publication());
+      const [first, second] = await broker.subscribe([alice, bob]);
+      expect(first).toEqual({ epoch: parseId(id)?.epoch, offset: 1 });
+      expect(second?.offset).toBe(0);
+      const next = parseId((await broker.publish(bob, publication())).id);
+      expect(next).toMatchObject({ epoch: second?.epoch, offset: 1 });
+    });
+
+    it("hands 500 concurrent publishes to one user over in offset order without a hole", async () => {
+      const { broker, received } = await one();
+      await broker.subscribe([alice]);
+      const published = await Promise.all(Array.from({ length: 500 }, () => broker.publish(alice, publication())));
+      await until(() => received.length === 500);
+      const offsets = Array.from({ length: 500 }, (_, index) => index + 1);
+      expect(received.map(({ position }) => position?.offset)).toEqual(offsets);
+      expect(published.map(({ id }) => parseId(id)?.offset ?? 0).toSorted((a, b) => a - b)).toEqual(offsets);
+    });
+
+    it("hands a live-only message over without storing or numbering it", async () => {
+      const { broker, received } = await one();
+      await broker.subscribe([alice]);
+      const { id } = await broker.publish(alice, publication({ live: true }));
+      const stored = await broker.publish(alice, publication());
+      await until(() => received.length === 2);
+      expect(id).toMatch(/^l-/);
+      expect(received.map((message) => [message.id, message.position?.offset])).toEqual([
+        [id, undefined],
+        [stored.id, 1],
+      ]);
+      expect((await broker.history(alice, 0, 10)).messages.map((message) => message.id)).toEqual([stored.id]);
+    });
+
+    it("gives every live-only message an id of its own", async () => {
+      const { broker } = await one();
+      const ids = await Promise.all([1, 2, 3].map(() => broker.publish(alice, publication({ live: true }))));
+      expect(new Set(ids.map(({ id }) => id)).size).toBe(3);
+    });
+
+    it("reads history behind a position, page by page", async () => {
+      const { broker } = await one();
+      for (let n = 1; n <= 5; n++) await broker.publish(alice, publication({ body: `"n":${n}}`, ts: Date.now() }));
+      const page = await broker.history(alice, 1, 2);
+      expect(page).toMatchObject({ first: 1, last: 5, reaches: 3 });
+      expect(page.messages.map(({ body }) => body.toString())).toEqual(['"n":2}', '"n":3}']);
+      const rest = await broker.history(alice, page.reaches, 2);
+      expect(rest.messages.map(({ position }) => position?.offset)).toEqual([4, 5]);
+      expect(rest.reaches).toBe(5);
+      expect((await broker.history(alice, 5, 2)).messages).toEqual([]);
+    });
+
+    it("stores a message as it hands it over", async () => {
+      const { broker, received } = await one();
+      await broker.subscribe([alice]);
+      await broker.publish(alice, publication({ collapse: "k", expiresAtMs: Date.now() + 60_000 }));
+      await until(() => received.length === 1);
+      const { messages } = await broker.history(alice, 0, 10);
+      expect(messages.map(plain)).toEqual(received.map(plain));
+    });
+
+    it("has no history of a stream that never had a message", async () => {
+      const { broker } = await one();
+      expect(await broker.history(topicStream("t"), 0, 10)).toMatchObject({
+        first: 1,
+        last: 0,
+        reaches: 0,
+        messages: [],
+      });
+    });
+
+    it("keeps as many messages of a stream as it is told, the newest", async () => {
+      const { broker } = await one({ historySize: 3 });
+      for (let n = 1; n <= 5; n++) await broker.publish(alice, publication());
+      const { first, last, messages } = await broker.history(alice, 0, 10);
+      expect([first, last]).toEqual([3, 5]);
+      expect(messages.map(({ position }) => position?.offset)).toEqual([3, 4, 5]);
+    });
+
+    it("leaves out of history what is too old or has expired, and goes on counting", async () => {
+      const { broker } = await one();
+      const now = Date.now();
+      await broker.publish(alice, publication({ ts: now - 3_601_000 }));
+      await broker.publish(alice, publication({ ts: now, expiresAtMs: now - 1 }));
+      const { id } = await broker.publish(alice, publication({ ts: now, expiresAtMs: now + 60_000 }));
+      const page = await broker.history(alice, 0, 10);
+      expect(page.messages.map((message) => message.id)).toEqual([id]);
+      expect(page).toMatchObject({ last: 3, reaches: 3 });
+    });
+
+    it("says how far a page reaches although all of its messages have expired", async () => {
+      const { broker } = await one();
+      const now = Date.now();
+      for (let n = 1; n <= 3; n++) await broker.publish(alice, publication({ ts: now, expiresAtMs: now - 1 }));
+      const { id } = await broker.publish(alice, publication({ ts: now }));
+      let after = 0;
+      const found: string[] = [];
+      for (let pages = 0; after < 4 && pages < 4; pages++) {
+        const page = await broker.history(alice, after, 2);
+        found.push(...page.messages.map((message) => message.id));
+        expect(page.reaches).toBeGreaterThan(after);
+        after = page.reaches;
+      }
+      expect(found).toEqual([id]);
+    });
+
+    it("asks the replicas subscribed to a stream, and nobody else", async () => {
+      const { broker, questions } = await one();
+      expect(await broker.ask(alice, { kind: "who" })).toEqual([]);
+      await broker.subscribe([alice]);
+      expect(await broker.ask(alice, { kind: "who", ü: [1] })).toEqual(["here"]);
+      expect(questions).toEqual([{ kind: "who", ü: [1] }]);
+    });
+
+    it("can do its work", async () => {
+      const { broker } = await one();
+      await broker.check();
+      expect(broker.up).toBe(true);
+    });
+
+    it("keeps streams apart whatever stands in their names", async () => {
+      const { broker, received } = await one();
+      const names = ["a", "a}", "{a", "a b", "a\nb", "ü:{}", "u:a", "*", "a\u0000"];
+      await broker.subscribe(names.map(userStream));
+      for (const [index, user] of names.entries()) {
+        await broker.publish(userStream(user), publication({ body: `"n":${index}}`, ts: Date.now() }));
+      }
+      await until(() => received.length === names.length);
+      expect(received.map(({ stream, position }) => [stream.name, position?.offset])).toEqual(names.map((n) => [n, 1]));
+      for (const [index, user] of names.entries()) {
+        const { messages } = await broker.history(userStream(user), 0, 10);
+        expect(messages.map(({ body }) => body.toString())).toEqual([`"n":${index}}`]);
+      }
+    });
+  });
+}
+
+function publication(changes: Partial<Publication> = {}): Publication {
+  const ts = Date.now();
+  return { body: `"data":1,"ts":${ts}}`, ts, live: false, expiresAtMs: 0, collapse: undefined, ...changes };
+}
+
+function plain({ stream, id, position, body, ts, expiresAtMs, collapse }: Message) {
+  return { stream: stream.key, id, position, body: body.toString(), ts, expiresAtMs, collapse };
+}
