@@ -87,8 +87,8 @@ export function parseClientFrame(text: string): ClientFrame | ErrorFrame {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     return frameError("malformed", "the frame is not a JSON object");
   }
-  const frame = value as Members;
-  const ref = isRef(frame["ref"]) ? frame["ref"] : undefined;
+  const { ref: given, ...frame } = value as Members;
+  const ref = isRef(given) ? given : undefined;
   const type = frame["type"];
   if (typeof type !== "string") return frameError("malformed", "type: expected a text", ref);
   if (!isFrameType(type)) return frameError("unknown_type", `type: not one of ${Object.keys(rules).join(", ")}`, ref);
@@ -96,7 +96,7 @@ export function parseClientFrame(text: string): ClientFrame | ErrorFrame {
     if (optional && frame[name] === undefined) continue;
     if (!check(frame[name])) return frameError("malformed", `${name}: expected ${expected}`, ref);
   }
-  return value as ClientFrame;
+  return { ...frame, ...(ref !== undefined && { ref }) } as ClientFrame;
 }
 
 /** Builds an error frame. */
@@ -104,9 +104,9 @@ export function frameError(code: FrameErrorCode, detail: string, ref?: FrameRef)
   return { type: "error", code, detail, ...(ref !== undefined && { ref }) };
 }
 
-/** The frame's `ref` if it has a usable one. */
+/** True for what can come back as it was: `1e999` is a number for JSON.parse, and null for JSON.stringify. */
 function isRef(value: unknown): value is FrameRef {
-  return typeof value === "number" || (typeof value === "string" && value.length <= 128);
+  return Number.isFinite(value) || (typeof value === "string" && value.length <= 128);
 }
 
 function isFrameType(type: string): type is ClientFrame["type"] {
