@@ -14,7 +14,7 @@ import { createHttpApp } from "./http/app.ts";
 import { receiveExternalPublish } from "./http/external-publish.ts";
 import { checkHead, closeListener, createListener, listen } from "./http/listener.ts";
 import { describeApi } from "./http/openapi.ts";
-import { healthRoutes, operationsRoutes } from "./http/operations-routes.ts";
+import { healthRoutes, operationsRoutes, upgradeRoute } from "./http/operations-routes.ts";
 import { publishRoutes } from "./http/publish-routes.ts";
 import type { Route } from "./http/route.ts";
 import { userRoutes } from "./http/user-routes.ts";
@@ -259,7 +259,7 @@ export class Belfry {
   }
 
   #publicRoutes(): Route[] {
-    return healthRoutes(this.#broker, () => this.#draining);
+    return [...healthRoutes(this.#broker, () => this.#draining), upgradeRoute(wsPath)];
   }
 
   #apiRoutes(): Route[] {

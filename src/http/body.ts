@@ -22,7 +22,7 @@ export async function readJson(request: IncomingMessage, maxBytes: number): Prom
   try {
     return { value: JSON.parse(text), text };
   } catch (error) {
-    throw new BelfryError("malformed", `the body is not JSON${place(error, text)}`);
+    throw new BelfryError("malformed", `the body is not JSON: ${withoutQuote(error)}`);
   }
 }
 
@@ -63,10 +63,9 @@ function readBytes(request: IncomingMessage, maxBytes: number): Promise<Buffer> 
   return promise;
 }
 
-/** Where the text stops being JSON. What V8 says also quotes the text, which does not belong into logs. */
-function place(error: unknown, text: string): string {
-  const position = /at position (\d+)/.exec(error instanceof Error ? error.message : "")?.[1];
-  if (position === undefined) return text.trim() === "" ? ": it is empty" : ": it ends too early";
-  const before = text.slice(0, Number(position)).split("\n");
-  return `: line ${before.length}, column ${(before.at(-1)?.length ?? 0) + 1}`;
+/** What V8 says is wrong, without the piece of the text that it quotes: message data does not belong into logs. */
+function withoutQuote(error: unknown): string {
+  const said = error instanceof Error ? error.message : "";
+  if (/ JSON at position \d+|^Unexpected end/.test(said)) return said;
+  return /^Unexpected token '.+?'(?=, )/su.exec(said)?.[0] ?? "it cannot be parsed";
 }

@@ -13,7 +13,13 @@ function problems(route: Route): Record<string, string> {
     ...(route.body && { 413: "Too large.", 415: "Not application/json.", 422: "Not valid." }),
     ...(route.path.includes(":") && { 422: "Not valid." }),
     ...(route.body?.countMessages && { 429: "More than the key may publish; see Retry-After." }),
-    ...((route.right || route.path === "/readyz") && { 503: "Temporarily unavailable; see Retry-After." }),
+    ...(route.answer.status === 101 && {
+      400: "Malformed handshake.",
+      401: "No credentials.",
+      403: "Refused origin.",
+      426: "No handshake.",
+    }),
+    ...((route.right || route.path !== "/healthz") && { 503: "Temporarily unavailable; see Retry-After." }),
   };
 }
 

@@ -33,6 +33,19 @@ export function healthRoutes(broker: Broker, isDraining: () => boolean): Route[]
   ];
 }
 
+/** Answers whoever asks the WebSocket endpoint without a handshake. */
+export function upgradeRoute(path: string): Route {
+  return {
+    method: "get",
+    path,
+    summary: "The WebSocket endpoint.",
+    answer: { status: 101, description: "The handshake is complete." },
+    handle: () => {
+      throw new BelfryError("upgrade_required", "this path speaks WebSocket; connect with a WebSocket client");
+    },
+  };
+}
+
 function notReady(reason: string): BelfryError {
   return new BelfryError("unavailable", reason, { retryAfterSeconds: 1 });
 }

@@ -4,6 +4,13 @@ import type { Delivery } from "./delivery.ts";
 /** How a client is connected. */
 export type Transport = "ws" | "sse";
 
+/** The ids to resume from if nothing arrives any more. */
+export interface Positions {
+  readonly broadcast: string;
+  /** Missing when anonymous. */
+  readonly user?: string;
+}
+
 /** What the hub asks of a transport's connection. None of these throws. */
 export interface Connection {
   /** Unique over all replicas. */
@@ -15,6 +22,9 @@ export interface Connection {
   readonly connectedAtMs: number;
   /** The client's address, as far as proxies are trusted. */
   readonly remote: string;
+
+  /** Sends the first frame; called once, when the connection is registered. */
+  welcome(positions: Positions): void;
 
   /**
    * Sends a message, or closes the connection as slow when too much waits already.

@@ -41,13 +41,6 @@ export interface Admission {
   readonly streams: readonly SubscribedStream[];
 }
 
-/** The ids to resume from if nothing arrives any more. */
-export interface Positions {
-  readonly broadcast: string;
-  /** Missing when anonymous. */
-  readonly user?: string;
-}
-
 /** A client as the service's own code sees it. */
 export interface Client {
   readonly connection: string;
@@ -181,19 +174,20 @@ export class Hub extends EventEmitter<HubEvents> {
   }
 
   /**
-   * Registers a connection: from here on it is handed every message behind the returned positions.
+   * Registers a connection: it is welcomed, and from then on handed every message behind the positions it was told.
    *
-   * @returns undefined when the user has too many connections; the connection was closed then
+   * @returns false when the user has too many connections; the connection was closed then
    */
-  register(connection: Connection, admission: Admission): Positions | undefined {
-    if (!this.#makeRoom(connection, admission)) return undefined;
+  register(connection: Connection, admission: Admission): boolean {
+    if (!this.#makeRoom(connection, admission)) return false;
     this.#registered.set(connection, admission.streams);
     for (const subscribed of admission.streams) subscribed.members.add(connection);
-    this.#emit("connect", connection);
     const [broadcast, user] = admission.streams.map(({ stream, position }) =>
       formatId(stream.scope, position ?? { epoch: "0", offset: 0 }),
     );
-    return { broadcast: broadcast ?? "", ...(user !== undefined && { user }) };
+    connection.welcome({ broadcast: broadcast ?? "", ...(user !== undefined && { user }) });
+    this.#emit("connect", connection);
+    return true;
   }
 
   /** Takes a connection out; does nothing when it is not registered. */

@@ -186,9 +186,10 @@ export class SubscribedStreams {
     try {
       while (subscribed.position && subscribed.position.offset < subscribed.seen && subscribed.holds > 0) {
         const { epoch, offset } = subscribed.position;
+        const { seen } = subscribed;
         const page = await this.#broker.history(subscribed.stream, offset, fillPageSize);
         if (subscribed.position.epoch !== epoch || subscribed.position.offset !== offset) continue;
-        if (page.epoch !== epoch || page.first > offset + 1 || page.last < subscribed.seen) {
+        if (page.epoch !== epoch || page.first > offset + 1 || page.last < seen) {
           this.#lose(subscribed, { epoch: page.epoch, offset: page.last });
           continue;
         }

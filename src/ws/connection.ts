@@ -1,9 +1,8 @@
 import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { WebSocket } from "ws";
-import type { Connection } from "../hub/connection.ts";
+import type { Connection, Positions } from "../hub/connection.ts";
 import type { Delivery } from "../hub/delivery.ts";
-import type { Positions } from "../hub/hub.ts";
 import { type CloseCause, closeCodes, maxReasonBytes } from "../protocol/close-codes.ts";
 import {
   type ClientFrame,
@@ -69,7 +68,6 @@ export class WsConnection implements Connection {
     ws.on("close", onClose);
   }
 
-  /** Sends the first frame of the connection. */
   welcome(positions: Positions): void {
     const frame: WelcomeFrame = {
       type: "welcome",

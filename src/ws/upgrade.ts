@@ -132,10 +132,7 @@ export class Upgrades {
       ws.on("close", () => this.#open.delete(ws));
       const { context, hub, onOpen, remoteAddress } = this.#options;
       const connection = new WsConnection(ws, socket, user, remoteAddress(request), context);
-      const positions = hub.register(connection, admission);
-      if (!positions) return;
-      connection.welcome(positions);
-      onOpen(connection);
+      if (hub.register(connection, admission)) onOpen(connection);
     });
     // `ws` answered the request itself: it saw something wrong that the checks above let pass.
     if (!upgraded) this.#options.hub.dismiss(admission);

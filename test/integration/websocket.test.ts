@@ -1,0 +1,289 @@
+import { once } from "node:events";
+import { connect } from "node:net";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { startService, until } from "../support/service.ts";
+import { refusedUpgrade, TestClient } from "../support/test-client.ts";
+
+describe("the handshake", () => {
+  it.each([
+    { offered: ["alice"], selected: "alice", user: "alice" },
+    { offered: ["belfry.v1", "alice"], selected: "belfry.v1", user: "alice" },
+    { offered: ["alice", "belfry.v1"], selected: "belfry.v1", user: "alice" },
+    { offered: ["belfry.v1", "u.w6RAYi5jb20"], selected: "belfry.v1", user: "ä@b.com" },
+    { offered: ["u.w6RAYi5jb20"], selected: "u.w6RAYi5jb20", user: "ä@b.com" },
+    { offered: ["u.not*canonical"], selected: "u.not*canonical", user: "u.not*canonical" },
+    { offered: ["u."], selected: "u.", user: "u." },
+    { offered: ["a".repeat(128)], selected: "a".repeat(128), user: "a".repeat(128) },
+  ])("takes $offered as $user and selects $selected", async ({ offered, selected, user }) => {
+    const { port } = await startService();
+    const client = await TestClient.welcomed(port, offered);
+    expect(client.ws.protocol).toBe(selected);
+    expect(client.welcome["user"]).toBe(user);
+  });
+
+  it("takes a bearer token where no flag is offered", async () => {
+    const { port } = await startService();
+    const headers = { authorization: "Bearer alice" };
+    expect((await TestClient.welcomed(port, [], { headers })).welcome["user"]).toBe("alice");
+    const named = await TestClient.welcomed(port, ["belfry.v1"], { headers });
+    expect([named.welcome["user"], named.ws.protocol]).toEqual(["alice", "belfry.v1"]);
+  });
+
+  it("refuses a client that does not say who it is", async () => {
+    const { port } = await startService();
+    for (const offered of [[], ["belfry.v1"]]) {
+      const { status, headers, body } = await refusedUpgrade(port, offered);
+      expect(status).toBe(401);
+      expect(headers["content-type"]).toBe("application/problem+json");
+      expect(JSON.parse(body)).toMatchObject({ status: 401, type: "urn:belfry:error:unauthorized" });
+    }
+  });
+
+  it("lets anonymous clients in where they are allowed, for broadcasts", async () => {
+    const { port, call } = await startService({ allowAnonymous: true });
+    const client = await TestClient.welcomed(port, []);
+    expect(client.welcome["user"]).toBeNull();
+    expect(client.welcome["positions"]).toEqual({ broadcast: expect.stringMatching(/^b-[0-9a-z]+-0$/) });
+    expect((await TestClient.welcomed(port, ["belfry.v1"])).ws.protocol).toBe("belfry.v1");
+    await call("POST", "/broadcast", { data: 1 });
+    expect(await client.next()).toMatchObject({ type: "message", scope: "broadcast", data: 1 });
+  });
+
+  it.each([
+    ["two flags", { protocols: ["alice", "bob"] }],
+    ["a user id of 129 characters", { protocols: ["a".repeat(129)] }],
+    [
+      "an encoded user id of 129 characters",
+      { protocols: [`u.${Buffer.from("ä".repeat(129)).toString("base64url")}`] },
+    ],
+  ])("refuses %s as malformed", async (_, { protocols }) => {
+    const { port } = await startService();
+    expect((await refusedUpgrade(port, protocols)).status).toBe(400);
+  });
+
+  it.each([
+    ["an unknown path", "GET /nope HTTP/1.1\r\nSec-WebSocket-Protocol: alice\r\n", 404],
+    ["another method", "POST /ws HTTP/1.1\r\nSec-WebSocket-Protocol: alice\r\n", 405],
+    ["an empty entry in the list of subprotocols", "GET /ws HTTP/1.1\r\nSec-WebSocket-Protocol: alice,,b\r\n", 400],
+    ["a flag that is no token", "GET /ws HTTP/1.1\r\nSec-WebSocket-Protocol: a@b.com\r\n", 400],
+    ["belfry.v1 twice", "GET /ws HTTP/1.1\r\nSec-WebSocket-Protocol: belfry.v1, belfry.v1\r\n", 400],
+    ["101 header fields", `GET /ws HTTP/1.1\r\n${"X-A: 1\r\n".repeat(101)}`, 431],
+    ["a head of 17 KiB", `GET /ws HTTP/1.1\r\nX-A: ${"a".repeat(17 * 1024)}\r\n`, 431],
+    ["a request that is none", "HELLO\r\n", 400],
+  ])("answers %s in plain HTTP", async (_, head, status) => {
+    const { port } = await startService();
+    const answer = await raw(port, `${head}${upgradeHeaders}\r\n`);
+    expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+    expect(answer).toContain("application/problem+json");
+  });
+
+  it.each([
+    ["a key that is none", upgradeHeaders.replace(/Key: .*/, "Key: short"), 400],
+    ["another version", upgradeHeaders.replace("Version: 13", "Version: 12"), 426],
+    ["another protocol to upgrade to", upgradeHeaders.replace("Upgrade: websocket", "Upgrade: h2c"), 426],
+  ])("refuses %s", async (_, headers, status) => {
+    const { port } = await startService();
+    const answer = await raw(port, `GET /ws HTTP/1.1\r\nSec-WebSocket-Protocol: alice\r\n${headers}\r\n`);
+    expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+    if (status === 426) expect(answer).toContain("Sec-WebSocket-Version: 13");
+  });
+
+  it("lets pages of allowed origins in and no others", async () => {
+    const allowedOrigins = [
+      { kind: "exact", origin: "https://app.example.com" },
+      { kind: "subdomains", scheme: "https", suffix: ".example.org" },
+    ] as const;
+    const { port, metric } = await startService({ allowedOrigins: [...allowedOrigins] });
+    for (const origin of ["https://app.example.com", "https://a.example.org", undefined]) {
+      await TestClient.welcomed(port, "alice", origin === undefined ? {} : { origin });
+    }
+    for (const origin of ["https://evil.com", "http://app.example.com", "https://example.org", "null"]) {
+      expect((await refusedUpgrade(port, "alice", { origin })).status).toBe(403);
+    }
+    expect(await metric('belfry_dropped_connections_total{reason="refused_forbidden"}')).toBe(4);
+  });
+
+  it("refuses connections over MAX_CONNECTIONS until one has gone", async () => {
+    const { port, belfry } = await startService({ maxConnections: 1 });
+    const first = await TestClient.welcomed(port, "alice");
+    const { status, headers } = await refusedUpgrade(port, "bob");
+    expect([status, headers["retry-after"]]).toEqual([503, "2"]);
+    first.ws.close();
+    await until(() => belfry.hub.size === 0);
+    await TestClient.welcomed(port, "bob");
+  });
+
+  it("cuts handshakes that do not come to an end", async () => {
+    const { port } = await startService({ handshakeTimeoutMs: 100 });
+    const silent = connect(port, "127.0.0.1");
+    const slow = connect(port, "127.0.0.1");
+    onTestFinished(() => void [silent.destroy(), slow.destroy()]);
+    slow.write("GET /ws HTTP/1.1\r\nHost: x\r\n");
+    silent.resume();
+    slow.resume();
+    await Promise.all([once(silent, "close"), once(slow, "close")]);
+  });
+
+  it("answers a request to /ws that is no handshake with 426", async () => {
+    const { call } = await startService();
+    const answer = await call("GET", "/ws");
+    expect([answer.status, answer.headers.get("upgrade")]).toEqual([426, "websocket"]);
+    expect((await call("POST", "/ws")).status).toBe(405);
+  });
+});
+
+describe("frames", () => {
+  it("welcomes a client with its connection, user and positions", async () => {
+    const { port, call } = await startService({ pingIntervalMs: 12_345 });
+    const { json } = await call("POST", "/broadcast", { data: 1 });
+    const { welcome } = await TestClient.welcomed(port, "alice");
+    expect(welcome).toEqual({
+      type: "welcome",
+      connection: expect.stringMatching(/^[\w-]{16}$/),
+      user: "alice",
+      positions: { broadcast: json.id, user: expect.stringMatching(/^u-[0-9a-z]{1,32}-0$/) },
+      recovered: {},
+      heartbeat: 12_345,
+    });
+  });
+
+  it("answers malformed frames with an error frame and lives on", async () => {
+    const { port, call } = await startService();
+    const client = await TestClient.welcomed(port, "alice");
+    client.send("{");
+    client.send({ type: "nonsense", ref: 7 });
+    client.send({ type: "ack", ref: "r" });
+    expect(await client.take(3)).toEqual([
+      { type: "error", code: "malformed", detail: "the frame is not JSON" },
+      { type: "error", code: "unknown_type", detail: expect.any(String), ref: 7 },
+      { type: "error", code: "malformed", detail: "id: expected a text that is not empty", ref: "r" },
+    ]);
+    await call("POST", "/broadcast", { data: 1 });
+    expect(await client.next()).toMatchObject({ type: "message", data: 1 });
+  });
+
+  it("ignores members that it does not know", async () => {
+    const { port, call } = await startService();
+    const client = await TestClient.welcomed(port, "alice");
+    client.send({ type: "ack", id: "b-x-1", whatever: 1 });
+    await barrier(client, call);
+  });
+
+  it("closes with 1008 after ten malformed frames in a row, and not if a good one comes between", async () => {
+    const { port } = await startService();
+    const client = await TestClient.welcomed(port, "alice");
+    for (let n = 0; n < 9; n++) client.send("x");
+    client.send({ type: "ack", id: "b-x-1" });
+    for (let n = 0; n < 9; n++) client.send("x");
+    await client.take(18);
+    client.send("x");
+    expect((await client.closed).code).toBe(1008);
+  });
+
+  it.each([
+    ["a binary frame", (client: TestClient) => client.ws.send(Buffer.from("{}")), 1003],
+    ["a frame over MAX_PAYLOAD_BYTES", (client: TestClient) => client.send(`"${"x".repeat(999)}"`), 1009],
+    ["invalid UTF-8", (client: TestClient) => client.ws.send(Buffer.from([0xff]), { binary: false }), 1007],
+  ])("closes on %s", async (_, act, code) => {
+    const { port, belfry } = await startService({ maxPayloadBytes: 1000 });
+    const client = await TestClient.welcomed(port, "alice");
+    act(client);
+    expect((await client.closed).code).toBe(code);
+    expect(belfry.hub.size).toBe(0);
+  });
+
+  it("takes a frame of exactly MAX_PAYLOAD_BYTES", async () => {
+    const { port } = await startService({ maxPayloadBytes: 1000 });
+    const client = await TestClient.welcomed(port, "alice");
+    client.send(`"${"x".repeat(998)}"`);
+    expect(await client.next()).toMatchObject({ code: "malformed" });
+  });
+
+  it("closes with 4429 when too many frames come in a second", async () => {
+    const { port, metric } = await startService({ maxClientFramesPerSecond: 5 });
+    const client = await TestClient.welcomed(port, "alice");
+    for (let n = 0; n < 6; n++) client.send({ type: "ack", id: "b-x-1" });
+    expect((await client.closed).code).toBe(4429);
+    expect(await metric('belfry_dropped_connections_total{reason="too_many"}')).toBe(1);
+  });
+
+  it("hands message frames to onMessage, and says so where there is none", async () => {
+    const heard: unknown[] = [];
+    const { port } = await startService({
+      onMessage: (message, client) => {
+        heard.push(message, client.user);
+        if (message.data === "bad") throw new Error("no");
+      },
+    });
+    const client = await TestClient.welcomed(port, "alice");
+    client.send({ type: "message", event: "say", data: { n: 1 } });
+    client.send({ type: "message", data: "bad", ref: 1 });
+    expect(await client.next()).toMatchObject({ type: "error", code: "failed", ref: 1 });
+    expect(heard).toEqual([{ event: "say", data: { n: 1 } }, "alice", { data: "bad" }, "alice"]);
+
+    const other = await TestClient.welcomed((await startService()).port, "alice");
+    other.send({ type: "message", data: 1, ref: 2 });
+    expect(await other.next()).toMatchObject({ type: "error", code: "unsupported", ref: 2 });
+  });
+});
+
+describe("the heartbeat", () => {
+  it("pings, and keeps a client that answers", async () => {
+    const { port, call } = await startService({ pingIntervalMs: 40, pongTimeoutMs: 40 });
+    const client = await TestClient.welcomed(port, "alice");
+    for (let n = 0; n < 6; n++) await once(client.ws, "ping");
+    await barrier(client, call);
+  });
+
+  it("ends a client from which nothing comes", async () => {
+    const { port, belfry, metric } = await startService({ pingIntervalMs: 40, pongTimeoutMs: 40 });
+    const client = await TestClient.welcomed(port, "alice", { autoPong: false });
+    expect((await client.closed).code).toBe(1006);
+    expect(belfry.hub.size).toBe(0);
+    expect(await metric('belfry_dropped_connections_total{reason="heartbeat"}')).toBe(1);
+  });
+});
+
+describe("a slow reader", () => {
+  it("is closed with 4408 when too much waits for it, and the others never wait for it", async () => {
+    const { port, call, belfry } = await startService({ sendBufferBytes: 200_000 });
+    const slow = await TestClient.welcomed(port, "slow");
+    const quick = await TestClient.welcomed(port, "quick");
+    slow.ws.pause();
+    const data = "x".repeat(60_000);
+    let sent = 0;
+    while (belfry.hub.size === 2 && sent < 1000) {
+      expect((await call("POST", "/broadcast", { data })).status).toBe(202);
+      sent++;
+    }
+    expect(await quick.take(sent)).toHaveLength(sent);
+    slow.ws.resume();
+    expect((await slow.closed).code).toBe(4408);
+    const offsets = slow.queue.map((text) => Number(JSON.parse(text).id.split("-")[2]));
+    expect(offsets).toEqual(offsets.map((_, index) => index + 1));
+  });
+});
+
+const upgradeHeaders =
+  "Host: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+/** Sends text over TCP and reads until the server ends. */
+async function raw(port: number, text: string): Promise<string> {
+  const socket = connect(port, "127.0.0.1");
+  onTestFinished(() => void socket.destroy());
+  let answer = "";
+  socket.on("data", (chunk) => {
+    answer += chunk;
+  });
+  socket.on("error", () => {});
+  socket.write(text);
+  await once(socket, "close");
+  return answer;
+}
+
+/** Proves that nothing else came: the next frame is the one that is sent now. */
+async function barrier(client: TestClient, call: (m: string, p: string, b: unknown) => Promise<unknown>) {
+  await call("POST", "/broadcast", { data: "barrier" });
+  expect(await client.next()).toMatchObject({ type: "message", data: "barrier" });
+}

@@ -1,0 +1,68 @@
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { onTestFinished } from "vitest";
+
+/** A TCP proxy on loopback whose connections a test can cut, hold up and refuse. */
+export interface TcpProxy {
+  readonly port: number;
+  /** Cuts every connection; new ones are taken. */
+  cut(): void;
+  /** Cuts every connection and refuses new ones until `resume`. */
+  stop(): void;
+  /** Passes nothing on any more, in silence, until `resume`. */
+  hold(): void;
+  resume(): void;
+}
+
+/** Starts a proxy in front of a port on this machine; it ends with the test. */
+export async function startProxy(targetPort: number): Promise<TcpProxy> {
+  const sockets = new Set<Socket>();
+  let stopped = false;
+  let held = false;
+  const server = createServer((client) => {
+    if (stopped) {
+      client.resetAndDestroy();
+      return;
+    }
+    const target = connect(targetPort, "127.0.0.1");
+    for (const [from, to] of [
+      [client, target],
+      [target, client],
+    ] as const) {
+      sockets.add(from);
+      from.on("data", (chunk) => to.write(chunk));
+      from.on("error", () => {});
+      from.on("close", () => {
+        sockets.delete(from);
+        to.destroy();
+      });
+      if (held) from.pause();
+    }
+  });
+  const cut = () => {
+    for (const socket of sockets) socket.destroy();
+  };
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => {
+    cut();
+    server.close();
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    cut,
+    stop() {
+      stopped = true;
+      cut();
+    },
+    hold() {
+      held = true;
+      for (const socket of sockets) socket.pause();
+    },
+    resume() {
+      stopped = false;
+      held = false;
+      for (const socket of sockets) socket.resume();
+    },
+  };
+}
