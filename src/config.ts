@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { z } from "zod";
 
 /** Rights of an API key, each one apart. `read`: look at users and history; `admin`: disconnect users. */
@@ -54,10 +55,16 @@ export type AllowedOrigin =
 function parseOrigin(entry: string): AllowedOrigin | string {
   if (entry === "*") return { kind: "any" };
   const match = /^(https?):\/\/(\*\.)?([a-z0-9.-]+(?::\d{1,5})?|\[[0-9a-f:]+\](?::\d{1,5})?)$/i.exec(entry);
-  if (!match) return `has an entry that is neither *, nor like https://app.example.com or https://*.example.com`;
-  const [, scheme = "", wildcard, host = ""] = match;
-  if (wildcard) return { kind: "subdomains", scheme: scheme.toLowerCase(), suffix: `.${host.toLowerCase()}` };
-  return { kind: "exact", origin: new URL(entry).origin };
+  const [, scheme = "", wildcard, name = ""] = match ?? [];
+  // URL brings case and default ports into the form that browsers send, and knows which ports and addresses there are.
+  const example = `${scheme}://${wildcard ? "x." : ""}${name}`;
+  if (!match || !URL.canParse(example)) {
+    return "has an entry that is neither *, nor like https://app.example.com or https://*.example.com";
+  }
+  const { origin, host } = new URL(example);
+  return wildcard
+    ? { kind: "subdomains", scheme: scheme.toLowerCase(), suffix: host.slice(1) }
+    : { kind: "exact", origin };
 }
 
 function parseApiKey(entry: string, index: number): ApiKeyConfig | string {
@@ -83,8 +90,15 @@ function parseTrustProxy(text: string): TrustProxy | undefined {
   if (text === "false") return false;
   if (/^\d{1,3}$/.test(text)) return Number(text) || false;
   const addresses = text.split(",").map((entry) => entry.trim());
-  const known = /^(loopback|linklocal|uniquelocal|[0-9a-f.:]+(\/\d{1,3})?)$/i;
-  return addresses.every((entry) => known.test(entry)) ? addresses : undefined;
+  return addresses.every(isAddressOrRange) ? addresses : undefined;
+}
+
+/** True for what proxy-addr takes: an address, one with a prefix length, or one of its names for private ranges. */
+function isAddressOrRange(text: string): boolean {
+  if (["loopback", "linklocal", "uniquelocal"].includes(text)) return true;
+  const [, address = "", prefix = "1"] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
+  const version = isIP(address);
+  return version !== 0 && Number(prefix) >= 1 && Number(prefix) <= (version === 4 ? 32 : 128);
 }
 
 const variables = {
