@@ -25,7 +25,11 @@ export function createLog(level: LevelWithSilent, destination?: DestinationStrea
 
 /** An error without the fields in which client libraries keep the arguments of the failed command. */
 function withoutCommand(error: Error): unknown {
-  const serialized = stdSerializers.err(error) as unknown as Record<string, unknown>;
-  const { type, message, stack, code, cause } = serialized;
+  const serialized: unknown = stdSerializers.err(error);
+  // Anything can be thrown; pino hands back what is no error, and of an object nobody knows what it holds.
+  if (serialized === error) {
+    return { message: Object(error) === error ? Object.prototype.toString.call(error) : String(error) };
+  }
+  const { type, message, stack, code, cause } = serialized as Record<string, unknown>;
   return { type, message, stack, ...(code !== undefined && { code }), ...(cause !== undefined && { cause }) };
 }
