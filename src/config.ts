@@ -80,7 +80,7 @@ function parseApiKey(entry: string, index: number): ApiKeyConfig | string {
 }
 
 function isRedisUrl(text: string): boolean {
-  return URL.canParse(text) && ["redis:", "rediss:"].includes(new URL(text).protocol);
+  return /^rediss?:\/\//.test(text) && URL.canParse(text) && new URL(text).hostname !== "";
 }
 
 /** `false`, a number of proxies in front, or their addresses. */

@@ -226,6 +226,8 @@ export class RedisBroker implements Broker {
     if (this.#commands.status !== "ready" || this.#subscriber.status !== "ready") return;
     try {
       await this.#subscriber.subscribe(this.#replyChannel, this.#externalChannel);
+      // For backends that call it by its SHA-1, as docs/redis.md shows.
+      await this.#commands.script("LOAD", publishScript);
     } catch (error) {
       this.#options.log.debug({ err: error }, "Redis subscription failed");
       this.#subscriber.disconnect(true);

@@ -40,7 +40,7 @@ export function toPublication(stream: Stream, draft: MessageDraft, maxPayloadByt
   if (ttl !== undefined && !(ttl >= 0 && ttl <= maxTtlSeconds)) {
     errors.push({ path: "ttl", message: `expected seconds from 0 to ${maxTtlSeconds}` });
   }
-  if (stream.name.length > 0 && !isName(stream.name)) {
+  if (stream.scope !== "broadcast" && !isName(stream.name)) {
     errors.push({ path: stream.scope, message: "expected 1 to 128 characters" });
   }
   if (errors.length > 0) throw new BelfryError("invalid", "the message is not valid", { errors });

@@ -1,0 +1,64 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { onTestFinished } from "vitest";
+import { callerOf, type Service } from "./service.ts";
+
+/** How the tests start what users start as `belfry`: from the sources, so that no build can be stale. */
+const cli = fileURLToPath(new URL("../../src/cli.ts", import.meta.url));
+
+/** A `belfry serve` of its own. */
+export interface ServiceProcess {
+  readonly child: ChildProcess;
+  readonly port: number;
+  readonly call: Service["call"];
+  readonly logs: string[];
+  /** Resolves with the exit code when the process has ended. */
+  readonly exited: Promise<number | null>;
+}
+
+/** Runs a command of the CLI to its end. */
+export async function runCli(args: readonly string[], env: Record<string, string> = {}) {
+  const child = spawn(process.execPath, [cli, ...args], {
+    env: { ...bareEnv(), ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  let stdout = "";
+  let stderr = "";
+  child.stdout.on("data", (chunk) => {
+    stdout += chunk;
+  });
+  child.stderr.on("data", (chunk) => {
+    stderr += chunk;
+  });
+  const [code] = (await once(child, "close")) as [number | null];
+  return { code, stdout, stderr };
+}
+
+/** Starts `belfry serve` on a free port and waits until it listens. */
+export async function startProcess(env: Record<string, string> = {}): Promise<ServiceProcess> {
+  const settings = { PORT: "0", HOST: "127.0.0.1", LOG_LEVEL: "debug", ...env };
+  const child = spawn(process.execPath, [cli, "serve"], {
+    env: { ...bareEnv(), ...settings },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  const exited = once(child, "exit").then(([code]) => code as number | null);
+  const logs: string[] = [];
+  const listening = Promise.withResolvers<number>();
+  createInterface({ input: child.stdout }).on("line", (line) => {
+    logs.push(line);
+    const { msg, port } = JSON.parse(line) as { msg: string; port?: number };
+    if (msg === "Belfry is listening" && port !== undefined) listening.resolve(port);
+  });
+  void exited.then((code) => listening.reject(new Error(`belfry ended with ${code} before it listened`)));
+  const port = await listening.promise;
+  return { child, port, logs, exited, call: callerOf(port) };
+}
+
+/** The environment without anything that configures Belfry or the test runner. */
+function bareEnv(): Record<string, string> {
+  return { PATH: process.env["PATH"] ?? "" };
+}
