@@ -56,7 +56,8 @@ export interface HistoryPage {
 export interface BrokerHandler {
   /**
    * A message of a subscribed stream arrived. After a lost connection messages may be missing, and a message may come
-   * again: the handler compares offsets.
+   * again: the handler compares offsets. Never called from within a publish: whoever publishes while a message is being
+   * handed over would let the newer one overtake it.
    */
   onMessage(message: Message): void;
   /** Another replica, or this one, asks those subscribed to `stream`; the answer must be JSON. */

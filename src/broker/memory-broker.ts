@@ -60,7 +60,7 @@ export class MemoryBroker implements Broker {
   async publish(stream: Stream, publication: Publication): Promise<Published> {
     const message = publication.live ? this.#makeLive(stream, publication) : this.#store(stream, publication);
     if (!this.#subscribed.has(stream.key)) return { id: message.id, subscribers: 0 };
-    this.#handler?.onMessage(message);
+    queueMicrotask(() => this.#handler?.onMessage(message));
     return { id: message.id, subscribers: 1 };
   }
 

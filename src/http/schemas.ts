@@ -5,7 +5,7 @@ import { broadcastStream, type Stream, topicStream, userStream } from "../protoc
 import { isName, maxNameLength } from "../protocol/user-ids.ts";
 
 /** Most messages in one batch. */
-export const maxBatchMessages = 1000;
+const maxBatchMessages = 1000;
 
 /** Ids, topics, events, keys: JSON Schema counts characters as we do, in code points. */
 const name = z

@@ -84,6 +84,8 @@ export class SubscribedStreams {
       return subscribed;
     } catch (error) {
       this.release(subscribed);
+      // Another attempt was quicker and others rely on it, but this one's failure may have ended the subscription.
+      if (subscribed.position && subscribed.holds > 0) this.#tryAgain(error);
       throw error;
     }
   }

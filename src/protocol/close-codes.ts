@@ -1,5 +1,5 @@
 /** What a client does after a close: come back at once, after a pause, with new credentials, or not at all. */
-export type Advice = "resume" | "spread" | "back-off" | "authenticate" | "stop";
+type Advice = "resume" | "spread" | "back-off" | "authenticate" | "stop";
 
 interface CloseCode {
   readonly code: number;

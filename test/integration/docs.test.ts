@@ -1,0 +1,69 @@
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Redis } from "ioredis";
+import { describe, expect, inject, it, onTestFinished } from "vitest";
+import { publishScript } from "../../src/broker/redis-scripts.ts";
+import { describeVariables } from "../../src/config.ts";
+import { type Service, startReplicas, uniquePrefix } from "../support/service.ts";
+import { TestClient } from "../support/test-client.ts";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const read = (name: string) => readFileSync(join(root, name), "utf8");
+const pages = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"].concat(
+  ["architecture", "configuration", "http-api", "operations", "protocol", "redis"].map((name) => `docs/${name}.md`),
+);
+
+/** The shell commands in a page's code blocks, as lists of words; line continuations and quotes as sh has them. */
+function redisCommands(page: string): string[][] {
+  const blocks = [...page.matchAll(/```sh\n(.*?)```/gs)].map(([, block = ""]) => block.replace(/^ts=.*$/gm, ""));
+  const commands = blocks
+    .join("\n")
+    .split(/^(?=redis-cli )/m)
+    .filter((command) => command.startsWith("redis-cli "));
+  return commands.map((command) =>
+    [...command.matchAll(/'([^']*)'|"((?:[^"\\]|\\.)*)"|([^\s\\'"]+)/gs)].map(
+      ([, single, double, plain]) => single ?? double?.replaceAll('\\"', '"') ?? plain ?? "",
+    ),
+  );
+}
+
+describe("the documentation", () => {
+  it("lists every variable as the service does", () => {
+    const rows = describeVariables().map(({ name, default: preset, description }) => {
+      return `| \`${name}\` | ${preset === "unset" ? preset : `\`${preset}\``} | ${description} |`;
+    });
+    const page = read("docs/configuration.md");
+    expect(page.match(/^\| `.*$/gm)).toEqual(rows);
+  });
+
+  it.each(pages)("links in %s to what is there", (name) => {
+    const links = [...read(name).matchAll(/\]\(([^)#]+)[^)]*\)/g)].map(([, link]) => link ?? "");
+    const dead = links.filter((link) => !link.startsWith("https://") && !existsSync(join(root, dirname(name), link)));
+    expect(dead).toEqual([]);
+  });
+
+  it("shows Redis commands that work: one that is live only, and one that stores", async () => {
+    const [live, stored, ...others] = redisCommands(read("docs/redis.md")) as [string[], string[]];
+    expect(others).toEqual([]);
+    const redisPrefix = uniquePrefix();
+    const [one] = (await startReplicas(1, { redisPrefix })) as [Service];
+    const client = await TestClient.welcomed(one.port, "alice");
+    const redis = new Redis(inject("redisUrl"));
+    onTestFinished(() => redis.disconnect());
+    const run = ([, command = "", ...words]: string[]) => {
+      const ts = String(Date.now());
+      return redis.call(
+        command,
+        ...words.map((word) => word.replace(/^belfry:/, `${redisPrefix}:`).replaceAll("$ts", ts)),
+      );
+    };
+    await run(live);
+    expect(await client.next()).toMatchObject({ id: expect.stringMatching(/^l-/), scope: "user", data: { n: 1 } });
+    expect(stored[2]).toBe(createHash("sha1").update(publishScript).digest("hex"));
+    const [epoch, offset, replicas] = (await run(stored)) as unknown[];
+    expect([offset, replicas]).toEqual([1, 1]);
+    expect(await client.next()).toMatchObject({ id: `u-${epoch}-1`, scope: "user", data: { n: 1 } });
+  });
+});
