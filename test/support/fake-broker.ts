@@ -1,0 +1,174 @@
+import type { Broker, BrokerHandler, HistoryPage, Message, Publication, Published } from "../../src/broker/broker.ts";
+import { formatId, formatLiveId, type Position } from "../../src/protocol/positions.ts";
+import type { Stream } from "../../src/protocol/streams.ts";
+
+/** A stream as the fake broker holds it. */
+interface FakeLog {
+  epoch: string;
+  offset: number;
+  entries: Message[];
+}
+
+type Operation = "subscribe" | "history" | "publish";
+
+/** Holds calls back. */
+interface Gate {
+  /** Calls from now on do not wait; those that do go on waiting. */
+  open(): void;
+  /** All calls go on. */
+  release(): void;
+  /** Those that wait fail, and later ones do not wait. */
+  fail(error: Error): void;
+}
+
+/**
+ * A broker made by hand: the test says what reaches the hub live, what only stands in history, which call waits and which
+ * fails. Everything else happens at once.
+ */
+export class FakeBroker implements Broker {
+  up = true;
+  /** Pub/sub that loses everything: messages are stored only. */
+  deaf = false;
+  closed = false;
+  /** Keys of the streams subscribed now. */
+  readonly subscribed = new Set<string>();
+  /** What was called, in order, such as `subscribe b u:alice` or `history b 3`. */
+  readonly calls: string[] = [];
+  handler: BrokerHandler | undefined;
+  readonly #logs = new Map<string, FakeLog>();
+  readonly #gates = new Map<Operation, PromiseWithResolvers<void>>();
+  readonly #failures = new Map<Operation, Error>();
+
+  start(handler: BrokerHandler): void {
+    this.handler = handler;
+    handler.onConnected();
+  }
+
+  /** Lets calls wait from now on; each works with what is true when it was called, and answers when released. */
+  block(operation: Operation): Gate {
+    const gate = Promise.withResolvers<void>();
+    gate.promise.catch(() => {});
+    this.#gates.set(operation, gate);
+    const open = () => this.#gates.delete(operation);
+    const release = () => {
+      open();
+      gate.resolve();
+    };
+    const fail = (error: Error) => {
+      open();
+      gate.reject(error);
+    };
+    return { open, release, fail };
+  }
+
+  /** Lets the next call fail. */
+  failNext(operation: Operation, error: Error): void {
+    this.#failures.set(operation, error);
+  }
+
+  /** Stores messages without handing them over. */
+  store(stream: Stream, count = 1): Message[] {
+    return Array.from({ length: count }, () => this.#store(stream, publication()));
+  }
+
+  /** Forgets the messages up to an offset. */
+  trim(stream: Stream, upTo: number): void {
+    const log = this.#log(stream);
+    log.entries = log.entries.filter(({ position }) => (position?.offset ?? 0) > upTo);
+  }
+
+  /** Loses a stream's history: it begins anew in another epoch. */
+  lose(stream: Stream, epoch: string): void {
+    this.#logs.set(stream.key, { epoch, offset: 0, entries: [] });
+  }
+
+  async publish(stream: Stream, given: Publication): Promise<Published> {
+    await this.#enter("publish", stream.key);
+    const message = given.live ? liveMessage(stream, given) : this.#store(stream, given);
+    const reaches = this.subscribed.has(stream.key) && !this.deaf;
+    if (reaches) this.handler?.onMessage(message);
+    return { id: message.id, subscribers: reaches ? 1 : 0 };
+  }
+
+  async subscribe(streams: readonly Stream[]): Promise<Position[]> {
+    for (const { key } of streams) this.subscribed.add(key);
+    const positions = streams.map((stream) => this.position(stream));
+    try {
+      await this.#enter("subscribe", streams.map(({ key }) => key).join(" "));
+    } catch (error) {
+      for (const { key } of streams) this.subscribed.delete(key);
+      throw error;
+    }
+    return positions;
+  }
+
+  unsubscribe(stream: Stream): void {
+    this.calls.push(`unsubscribe ${stream.key}`);
+    this.subscribed.delete(stream.key);
+  }
+
+  async history(stream: Stream, after: number, limit: number): Promise<HistoryPage> {
+    const { epoch, offset: last, entries } = this.#log(stream);
+    const messages = entries.filter(({ position }) => (position?.offset ?? 0) > after).slice(0, limit);
+    const first = entries[0]?.position?.offset ?? last + 1;
+    const reaches = messages.length === limit ? (messages.at(-1)?.position?.offset ?? last) : last;
+    await this.#enter("history", `${stream.key} ${after}`);
+    return { epoch, first, last, reaches, messages };
+  }
+
+  async ask(stream: Stream, question: unknown): Promise<unknown[]> {
+    return this.subscribed.has(stream.key) ? [this.handler?.onQuestion(stream, question)] : [];
+  }
+
+  async check(): Promise<void> {}
+
+  async close(): Promise<void> {
+    this.closed = true;
+  }
+
+  /** Where a stream stands. */
+  position(stream: Stream): Position {
+    const { epoch, offset } = this.#log(stream);
+    return { epoch, offset };
+  }
+
+  #store(stream: Stream, given: Publication): Message {
+    const log = this.#log(stream);
+    const position = { epoch: log.epoch, offset: ++log.offset };
+    const { ts, expiresAtMs, collapse } = given;
+    const id = formatId(stream.scope, position);
+    const message = { stream, id, position, body: Buffer.from(given.body), ts, expiresAtMs, collapse };
+    log.entries.push(message);
+    return message;
+  }
+
+  #log(stream: Stream): FakeLog {
+    const log = this.#logs.get(stream.key) ?? { epoch: "e1", offset: 0, entries: [] };
+    this.#logs.set(stream.key, log);
+    return log;
+  }
+
+  async #enter(operation: Operation, what: string): Promise<void> {
+    this.calls.push(`${operation} ${what}`);
+    const failure = this.#failures.get(operation);
+    this.#failures.delete(operation);
+    if (failure) throw failure;
+    await this.#gates.get(operation)?.promise;
+  }
+}
+
+/** A publication that says nothing in particular. */
+export function publication(changes: Partial<Publication> = {}): Publication {
+  return { body: '"data":1,"ts":1}', ts: 1, live: false, expiresAtMs: 0, collapse: undefined, ...changes };
+}
+
+/** A live-only message. */
+export function liveMessage(stream: Stream, { body, ts } = publication()): Message {
+  const id = formatLiveId("fake", 1);
+  return { stream, id, position: undefined, body: Buffer.from(body), ts, expiresAtMs: 0, collapse: undefined };
+}
+
+/** Resolves when everything that waited for nothing but promises has run. */
+export function settled(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

@@ -1,0 +1,45 @@
+import type { Connection, Positions } from "../../src/hub/connection.ts";
+import type { Delivery } from "../../src/hub/delivery.ts";
+import type { CloseCause } from "../../src/protocol/close-codes.ts";
+
+let count = 0;
+
+/** A connection that writes down what the hub does with it. */
+export class FakeConnection implements Connection {
+  readonly id = `c${++count}`;
+  readonly user: string | null;
+  readonly transport = "ws";
+  readonly connectedAtMs = 1_700_000_000_000;
+  readonly remote = "192.0.2.1";
+  /** Ids of the messages handed over. */
+  readonly ids: string[] = [];
+  readonly closes: { cause: CloseCause; reason: string | undefined }[] = [];
+  welcomed: Positions | undefined;
+  /** Set to refuse messages, as a slow client's connection does. */
+  slow = false;
+  /** What the transport does when the connection goes: it takes it out of the hub. */
+  onClose: (connection: FakeConnection) => void = () => {};
+
+  constructor(user: string | null = null) {
+    this.user = user;
+  }
+
+  welcome(positions: Positions): void {
+    this.welcomed = positions;
+  }
+
+  deliver({ message }: Delivery): boolean {
+    if (this.slow) {
+      this.close("slow_consumer");
+      return false;
+    }
+    this.ids.push(message.id);
+    return true;
+  }
+
+  close(cause: CloseCause, reason?: string): void {
+    if (this.closes.length > 0) return;
+    this.closes.push({ cause, reason });
+    this.onClose(this);
+  }
+}
