@@ -67,7 +67,9 @@ export function decodeRecord(stream: Stream, epoch: string, offset: string, reco
 function decodeMessage(stream: Stream, words: readonly string[], body: Buffer): Message {
   const [kind, source = "", number, ts, expiresAt, ...rest] = words;
   const offset = Number(number);
-  if (![offset, Number(ts), Number(expiresAt)].every(Number.isSafeInteger)) throw new Error("not a message header");
+  const numbers = [offset, Number(ts), Number(expiresAt)];
+  // The id is written into the clients' frames as it is, so what it is made of must not need escapes.
+  if (!numbers.every(Number.isSafeInteger) || !/^[0-9a-z]{1,32}$/.test(source)) throw new Error("not a message header");
   const position = kind === "m" ? { epoch: source, offset } : undefined;
   return {
     stream,
