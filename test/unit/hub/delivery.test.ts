@@ -1,0 +1,17 @@
+import { expect, it, vi } from "vitest";
+import type { Message } from "../../../src/broker/broker.ts";
+import { Delivery } from "../../../src/hub/delivery.ts";
+import { broadcastStream } from "../../../src/protocol/streams.ts";
+import { liveMessage } from "../../support/fake-broker.ts";
+
+it("encodes a message once for each transport and shares the bytes", () => {
+  const message = liveMessage(broadcastStream);
+  const delivery = new Delivery(message);
+  const encode = vi.fn((given: Message) => Buffer.from(given.id));
+  const other = (given: Message) => Buffer.from(`id: ${given.id}`);
+  const bytes = delivery.encodedBy(encode);
+  expect(delivery.encodedBy(encode)).toBe(bytes);
+  expect(encode).toHaveBeenCalledExactlyOnceWith(message);
+  expect(String(bytes)).toBe("l-fake-1");
+  expect(String(delivery.encodedBy(other))).toBe("id: l-fake-1");
+});
