@@ -281,18 +281,15 @@ export class Belfry {
 
   #addListener(name: "port" | "apiPort", port: number, app: Express): void {
     const server = createListener(this.#config.handshakeTimeoutMs, app);
-    server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-      this.#upgrade(request, socket, head, name === "port");
-    });
+    // Without a listener Node treats an upgrade request as any other: on the API's own port it finds nothing at /ws.
+    if (name === "port") server.on("upgrade", this.#onUpgrade);
     this.#listeners.push({ server, port, name });
   }
 
-  /** @param ours false on the API's own listener, which has no WebSocket */
-  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, ours = true): void {
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     // In somebody else's server an upgrade to another path may be somebody else's.
     const path = request.url?.split("?", 1)[0];
     if (this.#host && path !== wsPath && this.#host.listenerCount("upgrade") > 1) return;
-    if (!ours) request.url = "/";
     void this.#upgrades.handle(request, socket, head);
   }
 

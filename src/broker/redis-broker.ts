@@ -6,7 +6,15 @@ import type { Stream } from "../protocol/streams.ts";
 import type { Broker, BrokerHandler, HistoryOptions, HistoryPage, Publication, Published } from "./broker.ts";
 import { Questions } from "./questions.ts";
 import { historyScript, positionScript, publishScript } from "./redis-scripts.ts";
-import { decodeRecord, decodeWire, encodeAnswer, encodeLive, encodeQuestion, encodeRecord } from "./redis-wire.ts";
+import {
+  decodeRecord,
+  decodeWire,
+  encodeAnswer,
+  encodeLive,
+  encodeQuestion,
+  encodeRecord,
+  type WireMessage,
+} from "./redis-wire.ts";
 
 /** Settings of {@link RedisBroker}. */
 export interface RedisBrokerOptions extends HistoryOptions {
@@ -59,9 +67,9 @@ export class RedisBroker implements Broker {
   readonly #questions = new Questions(answerTimeoutMs);
   readonly #streams = new Map<string, Stream>();
   #handler: BrokerHandler | undefined;
-  #up = false;
+  /** What was logged last of the connection; undefined: nothing yet. */
+  #up: boolean | undefined;
   #closed = false;
-  #lastError = "not connected yet";
   #pending = 0;
   #liveCount = 0;
 
@@ -87,7 +95,7 @@ export class RedisBroker implements Broker {
   }
 
   get up(): boolean {
-    return this.#up;
+    return this.#up === true;
   }
 
   start(handler: BrokerHandler): void {
@@ -96,10 +104,7 @@ export class RedisBroker implements Broker {
     for (const client of [this.#commands, this.#subscriber]) {
       client.on("ready", () => void this.#connected());
       client.on("close", () => this.#disconnected());
-      client.on("error", (error: Error) => {
-        this.#lastError = error.message;
-        if (!this.#up) this.#options.log.debug({ err: error }, "Redis cannot be reached");
-      });
+      client.on("error", (error: Error) => this.#disconnected(error));
       client.connect().catch(() => {});
     }
   }
@@ -174,7 +179,7 @@ export class RedisBroker implements Broker {
 
   async check(): Promise<void> {
     await this.#run("check", () => Promise.all([this.#commands.ping(), this.#subscriber.ping()]));
-    if (!this.#up) throw this.#unavailable("Redis subscriptions are not restored yet");
+    if (!this.#up) throw this.#unavailable("the subscriptions in Redis are not restored yet");
   }
 
   async close(): Promise<void> {
@@ -239,10 +244,11 @@ export class RedisBroker implements Broker {
     this.#handler?.onConnected();
   }
 
-  #disconnected(): void {
-    if (!this.#up || this.#closed) return;
+  /** Logged once, not with every try. */
+  #disconnected(error?: Error): void {
+    if (this.#up === false || this.#closed) return;
     this.#up = false;
-    this.#options.log.warn({ reason: this.#lastError }, "Redis connection lost; trying again");
+    this.#options.log.warn({ err: error }, "Redis cannot be reached; trying again");
   }
 
   #receive(channelBytes: Buffer, payload: Buffer): void {
@@ -254,14 +260,19 @@ export class RedisBroker implements Broker {
     // The reply channel belongs to no stream; answers do not look at it. A stream just left may still have one message.
     const stream = channel === this.#replyChannel ? noStream : this.#streams.get(channel);
     if (!stream) return;
+    const wire = this.#decode(stream, payload);
+    if (wire?.kind === "message") this.#handler?.onMessage(wire.message);
+    else if (wire?.kind === "answer") this.#questions.answered(wire.request, wire.answer);
+    else if (wire) this.#answer(stream, wire.request, wire.replyChannel, wire.question);
+  }
+
+  #decode(stream: Stream, payload: Buffer): WireMessage | undefined {
     try {
-      const wire = decodeWire(stream, payload);
-      if (wire.kind === "message") this.#handler?.onMessage(wire.message);
-      else if (wire.kind === "answer") this.#questions.answered(wire.request, wire.answer);
-      else this.#answer(stream, wire.request, wire.replyChannel, wire.question);
-    } catch (error) {
+      return decodeWire(stream, payload);
+    } catch {
       this.#options.onMalformed?.();
-      this.#options.log.warn({ err: error }, "unreadable message from Redis");
+      this.#options.log.warn({ scope: stream.scope }, "unreadable message from Redis");
+      return undefined;
     }
   }
 
@@ -280,7 +291,7 @@ export class RedisBroker implements Broker {
     try {
       return await work();
     } catch (error) {
-      throw this.#unavailable(`Redis did not answer (${error instanceof Error ? error.message : error})`, error);
+      throw this.#unavailable(this.#up ? "Redis did not answer" : "Redis cannot be reached", error);
     } finally {
       this.#pending--;
       this.#options.onOperation?.(operation, (performance.now() - start) / 1000);

@@ -3,7 +3,7 @@ import { BelfryError, toBelfryError } from "../errors.ts";
 import type { Hub, Receipt } from "../hub/hub.ts";
 import type { MessageDraft } from "../hub/messages.ts";
 import { elementSpans, memberSpans, type Span } from "../protocol/raw-json.ts";
-import { broadcastStream, type Stream, userStream } from "../protocol/streams.ts";
+import { broadcastStream, type Stream, topicStream, userStream } from "../protocol/streams.ts";
 import type { Call, Route } from "./route.ts";
 import {
   type AddressedMessage,
@@ -53,6 +53,15 @@ export function publishRoutes(hub: Hub, maxPayloadBytes: number): Route[] {
       body,
       answer,
       handle: (call) => publish(userStream(call.params["id"] ?? ""), call),
+    },
+    {
+      method: "post",
+      path: "/topics/:topic/messages",
+      summary: "Send a message to the subscribers of a topic.",
+      right: "publish",
+      body,
+      answer,
+      handle: (call) => publish(topicStream(call.params["topic"] ?? ""), call),
     },
     {
       method: "post",

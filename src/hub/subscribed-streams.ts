@@ -154,6 +154,8 @@ export class SubscribedStreams {
     for (const [index, subscribed] of batch.entries()) {
       const position = positions[index];
       if (position) this.#stands(subscribed, before[index], position);
+      // Released while it was on its way: the end of the subscription may have overtaken its beginning.
+      if (!this.#streams.has(subscribed.stream.key)) this.#broker.unsubscribe(subscribed.stream);
     }
   }
 
