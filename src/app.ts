@@ -3,43 +3,30 @@ import type { IncomingMessage, Server } from "node:http";
 import { hostname } from "node:os";
 import type { Duplex } from "node:stream";
 import type { Express } from "express";
-import proxyAddr from "proxy-addr";
 import { ApiKeys } from "./auth/api-keys.ts";
 import { FlagAuthenticator } from "./auth/authenticator.ts";
 import type { Broker } from "./broker/broker.ts";
 import { MemoryBroker } from "./broker/memory-broker.ts";
 import { RedisBroker } from "./broker/redis-broker.ts";
-import { type Config, readConfig, type TrustProxy } from "./config.ts";
+import { handleClientFrame, type OnMessage } from "./client-frames.ts";
+import { type Config, readConfig } from "./config.ts";
 import { createHttpApp } from "./http/app.ts";
 import { receiveExternalPublish } from "./http/external-publish.ts";
 import { checkHead, closeListener, createListener, listen } from "./http/listener.ts";
 import { describeApi } from "./http/openapi.ts";
 import { healthRoutes, operationsRoutes, upgradeRoute } from "./http/operations-routes.ts";
 import { publishRoutes } from "./http/publish-routes.ts";
+import { remoteAddressOf } from "./http/remote-address.ts";
 import type { Route } from "./http/route.ts";
 import { userRoutes } from "./http/user-routes.ts";
 import { drainConnections } from "./hub/drain.ts";
 import { type Client, Hub } from "./hub/hub.ts";
 import { createLog, type Log } from "./log.ts";
 import { Metrics } from "./metrics.ts";
-import { type ClientFrame, type ErrorFrame, frameError } from "./protocol/frames.ts";
 import { version } from "./version.ts";
 import type { WsConnection } from "./ws/connection.ts";
 import { Heartbeat } from "./ws/heartbeat.ts";
 import { Upgrades, wsPath } from "./ws/upgrade.ts";
-
-/** A `message` frame of a client's. */
-export interface ClientMessage {
-  /** What the client called it, if anything. */
-  readonly event?: string;
-  /** Any JSON value. */
-  readonly data: unknown;
-}
-
-/**
- * Takes what clients send. When it throws or rejects, the client gets an error frame `failed`, and the cause is logged.
- */
-export type OnMessage = (message: ClientMessage, client: Client, hub: Hub) => unknown;
 
 /** Settings of {@link Belfry.start}: every configuration variable in camel case, with the same defaults, and these. */
 export interface BelfryOptions extends Partial<Config> {
@@ -205,18 +192,18 @@ export class Belfry {
 
   #createUpgrades(): Upgrades {
     const { allowAnonymous, trustProxy } = this.#config;
-    const trust = compileTrust(trustProxy);
     return new Upgrades({
       ...this.#config,
       hub: this.hub,
       log: this.#log,
       authenticator: new FlagAuthenticator(allowAnonymous),
-      remoteAddress: (request) => proxyAddr(request, trust),
+      remoteAddress: remoteAddressOf(trustProxy),
       checkHead,
       context: {
         ...this.#config,
         onGone: (connection, cause) => this.#gone(connection, cause),
-        onFrame: (connection, frame) => this.#frame(connection, frame),
+        onFrame: (connection, frame) =>
+          handleClientFrame(frame, this.hub.clientOf(connection), this.hub, this.#log, this.#onMessage),
       },
       onOpen: (connection) => {
         this.#heartbeat.add(connection);
@@ -231,21 +218,6 @@ export class Belfry {
     this.#heartbeat.delete(connection);
     if (cause !== "client") this.#metrics.droppedConnections.inc({ reason: cause });
     this.#log.debug({ connection: connection.id, cause }, "disconnected");
-  }
-
-  async #frame(connection: WsConnection, frame: ClientFrame): Promise<ErrorFrame | undefined> {
-    if (frame.type === "ack") return undefined;
-    if (frame.type !== "message" || !this.#onMessage) {
-      return frameError("unsupported", `this service has no use for ${frame.type} frames`, frame.ref);
-    }
-    try {
-      const { event, data } = frame;
-      await this.#onMessage({ ...(event !== undefined && { event }), data }, this.hub.clientOf(connection), this.hub);
-      return undefined;
-    } catch (error) {
-      this.#log.error({ err: error, connection: connection.id }, "onMessage failed");
-      return frameError("failed", "the service could not handle the message", frame.ref);
-    }
   }
 
   #endpointContext() {
@@ -302,11 +274,4 @@ export class Belfry {
     const broker = redisUrl === undefined ? "memory" : "redis";
     this.#log.info({ ...this.#ports, host, broker, version }, "Belfry is listening");
   }
-}
-
-/** Whose `X-Forwarded-For` to believe, as proxy-addr asks for it. */
-function compileTrust(trustProxy: TrustProxy): (address: string, hop: number) => boolean {
-  if (trustProxy === false) return () => false;
-  if (typeof trustProxy === "number") return (_, hop) => hop < trustProxy;
-  return proxyAddr.compile([...trustProxy]);
 }

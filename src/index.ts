@@ -1,4 +1,5 @@
-export { Belfry, type BelfryOptions, type ClientMessage, type OnMessage } from "./app.ts";
+export { Belfry, type BelfryOptions } from "./app.ts";
+export type { ClientMessage, OnMessage } from "./client-frames.ts";
 export type { Config } from "./config.ts";
 export { BelfryError, type ErrorCode, type InvalidInput } from "./errors.ts";
 export type { Client, Hub, Receipt } from "./hub/hub.ts";

@@ -1,11 +1,11 @@
-import { Redis } from "ioredis";
 import { BelfryError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { formatId, formatLiveId, newEpoch, type Position } from "../protocol/positions.ts";
 import type { Stream } from "../protocol/streams.ts";
 import type { Broker, BrokerHandler, HistoryOptions, HistoryPage, Publication, Published } from "./broker.ts";
 import { Questions } from "./questions.ts";
-import { historyScript, positionScript, publishScript } from "./redis-scripts.ts";
+import { createRedisClient, type RedisClient } from "./redis-client.ts";
+import { publishScript } from "./redis-scripts.ts";
 import {
   decodeRecord,
   decodeWire,
@@ -29,9 +29,6 @@ export interface RedisBrokerOptions extends HistoryOptions {
   readonly onMalformed?: () => void;
 }
 
-/** Longest wait for a Redis command, in ms. A publish must be answered within 3 s even when Redis hangs. */
-const commandTimeoutMs = 2000;
-
 /** Longest wait for the answers to a question, in ms. */
 const answerTimeoutMs = 1000;
 
@@ -44,25 +41,14 @@ const metaTtlMs = 30 * 86400 * 1000;
 /** Channels in one SUBSCRIBE and positions in one pipeline. */
 const subscribeBatch = 500;
 
-type RedisStreamEntry = [id: Buffer, fields: Buffer[]];
-
-/** The scripts as ioredis adds them to its client: EVALSHA, and EVAL where Redis does not know the script yet. */
-interface Scripts {
-  belfryPublish(...args: (string | number)[]): Promise<[epoch: string, offset: number, replicas: number]>;
-  belfryPosition(...args: (string | number)[]): Promise<[epoch: string, offset: number]>;
-  belfryHistoryBuffer(
-    ...args: (string | number)[]
-  ): Promise<[epoch: Buffer, last: number, first: Buffer | null, entries: RedisStreamEntry[]]>;
-}
-
 /**
  * The broker of many replicas on one Redis: a channel per stream, so that a message costs only the replicas that hold its
  * recipients, and a Redis stream per stream for history. Two connections: commands, and subscriptions.
  */
 export class RedisBroker implements Broker {
   readonly #options: RedisBrokerOptions;
-  readonly #commands: Redis & Scripts;
-  readonly #subscriber: Redis;
+  readonly #commands: RedisClient;
+  readonly #subscriber: RedisClient;
   readonly #instance = newEpoch();
   readonly #questions = new Questions(answerTimeoutMs);
   readonly #streams = new Map<string, Stream>();
@@ -75,23 +61,8 @@ export class RedisBroker implements Broker {
 
   constructor(options: RedisBrokerOptions) {
     this.#options = options;
-    const common = {
-      lazyConnect: true,
-      // A command must never be sent twice, nor wait for a connection: both would break "at most once" and the deadlines.
-      autoResendUnfulfilledCommands: false,
-      enableOfflineQueue: false,
-      maxRetriesPerRequest: 0,
-      autoResubscribe: false,
-      connectTimeout: commandTimeoutMs,
-      commandTimeout: commandTimeoutMs,
-      socketTimeout: commandTimeoutMs + 500,
-      retryStrategy: (attempt: number) => Math.min(50 * 2 ** attempt, 1000) * (0.5 + Math.random() / 2),
-    };
-    this.#commands = new Redis(options.redisUrl, { ...common, connectionName: "belfry-commands" }) as Redis & Scripts;
-    this.#subscriber = new Redis(options.redisUrl, { ...common, connectionName: "belfry-subscriber" });
-    this.#commands.defineCommand("belfryPublish", { numberOfKeys: 2, lua: publishScript });
-    this.#commands.defineCommand("belfryPosition", { numberOfKeys: 2, lua: positionScript });
-    this.#commands.defineCommand("belfryHistory", { numberOfKeys: 2, lua: historyScript });
+    this.#commands = createRedisClient(options.redisUrl, "belfry-commands");
+    this.#subscriber = createRedisClient(options.redisUrl, "belfry-subscriber");
   }
 
   get up(): boolean {
