@@ -132,7 +132,9 @@ export class Upgrades {
       ws.on("close", () => this.#open.delete(ws));
       const { context, hub, onOpen, remoteAddress } = this.#options;
       const connection = new WsConnection(ws, socket, user, remoteAddress(request), context);
-      if (hub.register(connection, admission)) onOpen(connection);
+      // Before it is registered: in there it may be turned away, or closed by a listener.
+      onOpen(connection);
+      hub.register(connection, admission);
     });
     // `ws` answered the request itself: it saw something wrong that the checks above let pass.
     if (!upgraded) this.#options.hub.dismiss(admission);
