@@ -71,13 +71,19 @@ export function publishRoutes(hub: Hub, maxPayloadBytes: number): Route[] {
       body: {
         schema: batchSchema,
         maxBytes: largestInBatch * maxPayloadBytes,
-        countMessages: (value) => (value as { messages?: unknown[] } | null)?.messages?.length ?? 1,
+        countMessages: messagesIn,
         validated: false,
       },
       answer: { status: 202, description: "A result for each message, in order.", schema: batchAnswerSchema },
       handle: async (call) => ({ status: 202, body: { results: await sendBatch(hub, call) } }),
     },
   ];
+}
+
+/** How many messages a batch holds, which is not checked yet: one where it is none at all. */
+function messagesIn(value: unknown): number {
+  const messages = (value as { messages?: unknown } | null)?.messages;
+  return Array.isArray(messages) ? messages.length : 1;
 }
 
 /** What the hub sends: the data as the text it came in. */
