@@ -1,0 +1,209 @@
+import { EventEmitter } from "node:events";
+import type { Duplex } from "node:stream";
+import { describe, expect, it, vi } from "vitest";
+import { Delivery } from "../../../src/hub/delivery.ts";
+import { frameError } from "../../../src/protocol/frames.ts";
+import { userStream } from "../../../src/protocol/streams.ts";
+import { type ConnectionContext, type ConnectionSocket, WsConnection } from "../../../src/ws/connection.ts";
+import { liveMessage, settled } from "../../support/fake-broker.ts";
+
+/** A socket that keeps what is written, and takes it from the send buffer only when told. */
+class FakeSocket {
+  readonly frames: Buffer[] = [];
+  writableLength = 0;
+
+  write(frame: Buffer): boolean {
+    this.frames.push(frame);
+    this.writableLength += frame.length;
+    return true;
+  }
+
+  /** The JSON of the last frame written; all of them are shorter than 64 KiB. */
+  get last(): unknown {
+    const frame = this.frames.at(-1) ?? Buffer.alloc(2);
+    return JSON.parse(frame.subarray(frame[1] === 126 ? 4 : 2).toString());
+  }
+}
+
+class FakeWs extends EventEmitter {
+  readonly readyState = 1;
+  readonly close = vi.fn<(code: number, reason: Buffer) => void>();
+  readonly ping = vi.fn();
+  readonly terminate = vi.fn();
+}
+
+function connect(changes: Partial<ConnectionContext> = {}) {
+  const [ws, socket] = [new FakeWs(), new FakeSocket()];
+  const onGone = vi.fn<ConnectionContext["onGone"]>();
+  const onFrame = vi.fn<ConnectionContext["onFrame"]>(async () => undefined);
+  const limits = { sendBufferBytes: 1000, maxClientFramesPerSecond: 50, pingIntervalMs: 25_000 };
+  const connection = new WsConnection(
+    ws as unknown as ConnectionSocket,
+    socket as unknown as Duplex,
+    "alice",
+    "192.0.2.1",
+    { ...limits, onGone, onFrame, ...changes },
+  );
+  const receive = (text: string) => connection.receive(Buffer.from(text), false);
+  return { connection, ws, socket, onGone, onFrame, receive };
+}
+
+const closes = (ws: FakeWs) => ws.close.mock.calls.map(([code, reason]) => [code, String(reason)]);
+const message = (bytes: number) =>
+  new Delivery({ ...liveMessage(userStream("alice")), body: Buffer.from(`"data":"${"x".repeat(bytes)}"}`) });
+
+describe("a connection", () => {
+  it("closes once, with code and reason, and reports it before", () => {
+    const { connection, ws, onGone } = connect();
+    onGone.mockImplementation(() => expect(ws.close).not.toHaveBeenCalled());
+    connection.close("replaced");
+    connection.close("forbidden");
+    connection.terminate();
+    expect(closes(ws)).toEqual([[4409, "replaced by a newer connection of the user"]]);
+    expect(onGone.mock.calls).toEqual([[connection, "replaced"]]);
+  });
+
+  it.each([
+    ["x".repeat(123), 123],
+    ["x".repeat(124), 123],
+    ["ü".repeat(62), 122],
+    ["😀".repeat(31), 120],
+    [`${"x".repeat(120)}😀`, 120],
+    [`${"x".repeat(119)}😀y`, 123],
+    ["", 0],
+  ])("cuts a reason to 123 bytes without breaking a character (%#)", (reason, bytes) => {
+    const { connection, ws } = connect();
+    connection.close("forbidden", reason);
+    const sent = ws.close.mock.calls[0]?.[1] ?? Buffer.alloc(0);
+    expect(sent.length).toBe(bytes);
+    expect(reason.startsWith(new TextDecoder("utf-8", { fatal: true }).decode(sent))).toBe(true);
+  });
+
+  it("sends nothing any more when it is closed", () => {
+    const { connection, socket } = connect();
+    connection.close("going_away", "0");
+    expect(connection.deliver(message(10))).toBe(false);
+    connection.welcome({ broadcast: "b-e1-0" });
+    expect(socket.frames).toEqual([]);
+  });
+
+  it("welcomes its client", () => {
+    const { connection, socket } = connect();
+    connection.welcome({ broadcast: "b-e1-1", user: "u-e1-2" });
+    const positions = { broadcast: "b-e1-1", user: "u-e1-2" };
+    const frame = { type: "welcome", connection: connection.id, user: "alice", positions, heartbeat: 25_000 };
+    expect(socket.last).toMatchObject(frame);
+  });
+});
+
+describe("the send buffer", () => {
+  it("takes frames as long as they fit, and closes as slow with the first that does not", () => {
+    const { connection, ws, socket, onGone } = connect();
+    expect([connection.deliver(message(400)), connection.deliver(message(400))]).toEqual([true, true]);
+    expect(connection.deliver(message(400))).toBe(false);
+    expect(socket.frames).toHaveLength(2);
+    expect(closes(ws)[0]?.[0]).toBe(4408);
+    expect(onGone.mock.calls).toEqual([[connection, "slow_consumer"]]);
+  });
+
+  it("takes a frame of any size when nothing waits", () => {
+    const { connection, socket } = connect();
+    expect(connection.deliver(message(5000))).toBe(true);
+    socket.writableLength = 0;
+    expect(connection.deliver(message(5000))).toBe(true);
+    expect(connection.deliver(message(1))).toBe(false);
+  });
+
+  it("is filled exactly", () => {
+    const { connection, socket } = connect();
+    connection.deliver(message(1));
+    const { length } = socket.frames[0] ?? Buffer.alloc(0);
+    socket.writableLength = 1000 - length;
+    expect(connection.deliver(message(1))).toBe(true);
+    socket.writableLength = 1000 - length + 1;
+    expect(connection.deliver(message(1))).toBe(false);
+  });
+});
+
+describe("frames of the client", () => {
+  it("are passed on when they are well formed, and answered with what came of it", async () => {
+    const { onFrame, connection, socket, receive } = connect();
+    receive('{"type":"ack","id":"b-e1-1"}');
+    expect(onFrame).toHaveBeenCalledExactlyOnceWith(connection, { type: "ack", id: "b-e1-1" });
+    await settled();
+    expect(socket.frames).toEqual([]);
+    onFrame.mockResolvedValueOnce(frameError("unsupported", "no", 7));
+    receive('{"type":"message","data":1,"ref":7}');
+    await settled();
+    expect(socket.last).toEqual({ type: "error", code: "unsupported", detail: "no", ref: 7 });
+    onFrame.mockRejectedValueOnce(new Error("s3cret"));
+    receive('{"type":"message","data":1,"ref":8}');
+    await settled();
+    expect(socket.last).toMatchObject({ type: "error", code: "failed", ref: 8 });
+    expect(String(socket.frames.at(-1))).not.toContain("s3cret");
+  });
+
+  it("close the connection when ten in a row are malformed, and not when a good one stands between", () => {
+    const { ws, socket, receive } = connect({ sendBufferBytes: 100_000 });
+    for (let n = 0; n < 9; n++) receive("?");
+    receive('{"type":"ack","id":"x"}');
+    for (let n = 0; n < 9; n++) receive('{"type":"hello"}');
+    expect(socket.frames).toHaveLength(18);
+    expect(closes(ws)).toEqual([]);
+    receive("?");
+    expect(closes(ws)).toEqual([[1008, "too many malformed frames in a row"]]);
+  });
+
+  it("close the connection when they are binary", () => {
+    const { connection, ws, onFrame } = connect();
+    connection.receive(Buffer.from('{"type":"ack","id":"x"}'), true);
+    expect(closes(ws)[0]?.[0]).toBe(1003);
+    expect(onFrame).not.toHaveBeenCalled();
+  });
+
+  it("close the connection when there are too many in a second", () => {
+    const now = vi.spyOn(performance, "now").mockReturnValue(0);
+    const { ws, receive } = connect({ maxClientFramesPerSecond: 3 });
+    for (let n = 0; n < 3; n++) receive('{"type":"ack","id":"x"}');
+    now.mockReturnValue(1000);
+    for (let n = 0; n < 3; n++) receive('{"type":"ack","id":"x"}');
+    expect(closes(ws)).toEqual([]);
+    receive('{"type":"ack","id":"x"}');
+    expect(closes(ws)).toEqual([[4429, "more than 3 frames a second"]]);
+  });
+});
+
+describe("the end of the socket", () => {
+  it.each([
+    ["client", "close", undefined],
+    ["client", "error", Object.assign(new Error(), { code: "ECONNRESET" })],
+    ["protocol_error", "error", Object.assign(new Error(), { code: "WS_ERR_INVALID_UTF8" })],
+  ])("is reported once, as %s after %s", (cause, event, error) => {
+    const { connection, ws, onGone } = connect();
+    ws.emit(event, error);
+    ws.emit("close");
+    expect(onGone.mock.calls).toEqual([[connection, cause]]);
+  });
+
+  it("by the heartbeat is reported as such", () => {
+    const { connection, ws, onGone } = connect();
+    connection.terminate();
+    ws.emit("close");
+    expect(onGone.mock.calls).toEqual([[connection, "heartbeat"]]);
+    expect(ws.terminate).toHaveBeenCalledOnce();
+  });
+
+  it("is far as long as anything comes", () => {
+    const now = vi.spyOn(performance, "now").mockReturnValue(0);
+    const { connection, ws, receive } = connect();
+    const seen = (nowMs: number, work: () => void) => {
+      now.mockReturnValue(nowMs);
+      work();
+      return connection.lastSeenMs;
+    };
+    expect(seen(1, () => ws.emit("pong"))).toBe(1);
+    expect(seen(2, () => ws.emit("ping"))).toBe(2);
+    expect(seen(3, () => receive("?"))).toBe(3);
+    expect(seen(4, () => ws.emit("message", Buffer.from("?"), false))).toBe(4);
+  });
+});
