@@ -61,9 +61,15 @@ export class FakeBroker implements Broker {
     return { open, release, fail };
   }
 
-  /** Lets the next call fail. */
-  failNext(operation: Operation, error: Error): void {
-    this.#failures.set(operation, error);
+  /** Lets the next call fail; undefined: it will not. */
+  failNext(operation: Operation, error: Error | undefined): void {
+    if (error) this.#failures.set(operation, error);
+    else this.#failures.delete(operation);
+  }
+
+  /** The messages retained behind an offset, to be handed over again. */
+  retained(stream: Stream, after: number): Message[] {
+    return this.#log(stream).entries.filter(({ position }) => (position?.offset ?? 0) > after);
   }
 
   /** Stores messages without handing them over. */
@@ -109,7 +115,7 @@ export class FakeBroker implements Broker {
 
   async history(stream: Stream, after: number, limit: number): Promise<HistoryPage> {
     const { epoch, offset: last, entries } = this.#log(stream);
-    const messages = entries.filter(({ position }) => (position?.offset ?? 0) > after).slice(0, limit);
+    const messages = this.retained(stream, after).slice(0, limit);
     const first = entries[0]?.position?.offset ?? last + 1;
     const reaches = messages.length === limit ? (messages.at(-1)?.position?.offset ?? last) : last;
     await this.#enter("history", `${stream.key} ${after}`);
