@@ -131,6 +131,34 @@ describe("memory", () => {
   });
 });
 
+describe("history", () => {
+  it("is read page by page, without what has expired", async () => {
+    const broker = start();
+    for (const expiresAtMs of [0, now - 1, now + 1, 0, 0])
+      await broker.publish(alice, publication({ ts: now, expiresAtMs }));
+    const offsets = async (after: number) => {
+      const { messages, reaches } = await broker.history(alice, after, 2);
+      return [messages.map(({ position }) => position?.offset), reaches];
+    };
+    expect(await offsets(0)).toEqual([[1, 3], 3]);
+    expect(await offsets(3)).toEqual([[4, 5], 5]);
+    expect(await offsets(5)).toEqual([[], 5]);
+  });
+
+  it("does not know live-only messages, each of which has an id of its own", async () => {
+    const onMessage = vi.fn();
+    const broker = start({}, { onMessage });
+    await broker.check();
+    await broker.subscribe([alice]);
+    const [one, two] = [publication({ live: true }), publication({ live: true, body: "x" })];
+    const ids = [(await broker.publish(alice, one)).id, (await broker.publish(alice, two)).id];
+    expect(ids[0]).toMatch(/^l-[0-9a-z]+-1$/);
+    expect(ids[1]).toMatch(/^l-[0-9a-z]+-2$/);
+    expect(onMessage.mock.calls.map(([{ id, position }]) => [id, position])).toEqual(ids.map((id) => [id, undefined]));
+    expect(await broker.history(alice, 0, 10)).toMatchObject({ last: 0, messages: [] });
+  });
+});
+
 describe("handing over", () => {
   it("is over when the publish is, and never happens within it", async () => {
     const order: string[] = [];

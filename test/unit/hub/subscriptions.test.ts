@@ -87,6 +87,17 @@ describe("release", () => {
     expect(streams.get(alice)).toBeUndefined();
   });
 
+  it("leaves once more when the last holder went while the stream was being subscribed anew", async () => {
+    const subscribed = await streams.hold(alice);
+    const gate = broker.block("subscribe");
+    const resubscribed = streams.resubscribe();
+    streams.release(subscribed);
+    broker.subscribed.add(alice.key);
+    gate.release();
+    await resubscribed;
+    expect(broker.subscribed).toEqual(new Set());
+  });
+
   it("lets a later holder begin where the stream stands then", async () => {
     streams.release(await streams.hold(alice));
     broker.store(alice, 5);
