@@ -137,6 +137,17 @@ describe("a hole", () => {
     expect(seen).toEqual(["lost u:alice", "u-e2-1"]);
   });
 
+  it("ends membership where history has another epoch that is as long already", async () => {
+    await streams.hold(alice);
+    const [, two] = broker.store(alice, 2);
+    broker.lose(alice, "e2");
+    broker.store(alice, 3);
+    accept(two);
+    await settled();
+    accept(...broker.store(alice));
+    expect(seen).toEqual(["lost u:alice", "u-e2-4"]);
+  });
+
   it("ends membership where history has gone back behind what was seen", async () => {
     await streams.hold(alice);
     const messages = broker.store(alice, 3);
