@@ -2,7 +2,7 @@ import { isIP } from "node:net";
 import { z } from "zod";
 
 /** Rights of an API key, each one apart. `read`: look at users and history; `admin`: disconnect users. */
-export const rights = ["publish", "read", "admin"] as const;
+const rights = ["publish", "read", "admin"] as const;
 export type Right = (typeof rights)[number];
 
 /** One entry of API_KEYS. */
@@ -74,6 +74,9 @@ function parseApiKey(entry: string, index: number): ApiKeyConfig | string {
     return `has an entry (number ${index + 1}) that is neither secret, nor name:secret, nor name:secret:right+right`;
   }
   const wanted = given === undefined ? [...rights] : given.split("+");
+  if (!/^[\x21-\x7e]+$/.test(secret)) {
+    return `has an entry (number ${index + 1}) whose secret holds what no header can carry: use visible ASCII without spaces`;
+  }
   const unknown = wanted.filter((right) => !(rights as readonly string[]).includes(right));
   if (unknown.length > 0) return `has an entry (number ${index + 1}) with a right other than ${rights.join(", ")}`;
   return { name, secret, rights: wanted as Right[] };

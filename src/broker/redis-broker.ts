@@ -6,15 +6,7 @@ import type { Broker, BrokerHandler, HistoryOptions, HistoryPage, Publication, P
 import { Questions } from "./questions.ts";
 import { createRedisClient, type RedisClient } from "./redis-client.ts";
 import { publishScript } from "./redis-scripts.ts";
-import {
-  decodeRecord,
-  decodeWire,
-  encodeAnswer,
-  encodeLive,
-  encodeQuestion,
-  encodeRecord,
-  type WireMessage,
-} from "./redis-wire.ts";
+import { decodeRecord, decodeWire, encodeAnswer, encodeLive, encodeQuestion, encodeRecord } from "./redis-wire.ts";
 
 /** Settings of {@link RedisBroker}. */
 export interface RedisBrokerOptions extends HistoryOptions {
@@ -132,7 +124,9 @@ export class RedisBroker implements Broker {
       const now = Date.now();
       const oldest = now - this.#options.historyTtlSeconds * 1000;
       const messages = entries
-        .map(([id, fields]) => decodeRecord(stream, epoch, offsetOf(id), fields[1] ?? Buffer.alloc(0)))
+        .flatMap(
+          ([id, fields]) => this.#decode(() => decodeRecord(stream, epoch, offsetOf(id), fields[1] ?? empty)) ?? [],
+        )
         .filter(({ ts, expiresAtMs }) => ts > oldest && (expiresAtMs === 0 || expiresAtMs > now));
       const first = firstId ? Number(offsetOf(firstId)) : last + 1;
       const end = entries.length === limit ? entries.at(-1) : undefined;
@@ -231,18 +225,20 @@ export class RedisBroker implements Broker {
     // The reply channel belongs to no stream; answers do not look at it. A stream just left may still have one message.
     const stream = channel === this.#replyChannel ? noStream : this.#streams.get(channel);
     if (!stream) return;
-    const wire = this.#decode(stream, payload);
+    const wire = this.#decode(() => decodeWire(stream, payload));
     if (wire?.kind === "message") this.#handler?.onMessage(wire.message);
     else if (wire?.kind === "answer") this.#questions.answered(wire.request, wire.answer);
     else if (wire) this.#answer(stream, wire.request, wire.replyChannel, wire.question);
   }
 
-  #decode(stream: Stream, payload: Buffer): WireMessage | undefined {
+  /** Passes over what cannot be read: one such message must not keep the others back. */
+  #decode<T>(decode: () => T): T | undefined {
     try {
-      return decodeWire(stream, payload);
+      return decode();
     } catch {
+      // What is wrong stays out of the log: the reason may quote the message.
       this.#options.onMalformed?.();
-      this.#options.log.warn({ scope: stream.scope }, "unreadable message from Redis");
+      this.#options.log.warn("unreadable message from Redis");
       return undefined;
     }
   }
@@ -273,6 +269,8 @@ export class RedisBroker implements Broker {
     return new BelfryError("unavailable", reason, { retryAfterSeconds: 1, cause });
   }
 }
+
+const empty = Buffer.alloc(0);
 
 const noStream: Stream = { scope: "topic", name: "", key: "" };
 

@@ -5,7 +5,7 @@ import { historyScript, positionScript, publishScript } from "./redis-scripts.ts
 const commandTimeoutMs = 2000;
 
 /** An entry of a Redis stream: its id, and field names and values in turn. */
-export type RedisStreamEntry = [id: Buffer, fields: Buffer[]];
+type RedisStreamEntry = [id: Buffer, fields: Buffer[]];
 
 /** The scripts as ioredis adds them to its client: EVALSHA, and EVAL where Redis does not know the script yet. */
 interface Scripts {

@@ -284,13 +284,17 @@ export class Hub extends EventEmitter<HubEvents> {
     }));
   }
 
-  /** Events go to the service's own code: what it throws must not reach the connection. */
+  /** Events go to the service's own code: where it throws or rejects, neither connection nor other listeners feel it. */
   #emit(event: keyof HubEvents, connection: Connection): void {
     if (this.listenerCount(event) === 0) return;
-    try {
-      this.emit(event, this.clientOf(connection));
-    } catch (error) {
-      this.#options.log.error({ err: error, event }, "a listener threw");
+    const client = this.clientOf(connection);
+    const failed = (error: unknown) => this.#options.log.error({ err: error, event }, "a listener failed");
+    for (const listener of this.rawListeners(event)) {
+      try {
+        Promise.resolve(listener.call(this, client)).catch(failed);
+      } catch (error) {
+        failed(error);
+      }
     }
   }
 }

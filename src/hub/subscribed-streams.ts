@@ -12,6 +12,8 @@ export interface SubscribedStream {
   position: Position | undefined;
   /** Registered connections, and those still in their handshake: the subscription lasts while there are any. */
   holds: number;
+  /** The newest message that came before the position was known: then there is nobody yet to deliver to. */
+  early: Position | undefined;
   /** The newest offset known to exist; above `position` while history is being read. */
   seen: number;
   filling: boolean;
@@ -117,9 +119,8 @@ export class SubscribedStreams {
       return;
     }
     if (position.epoch !== subscribed.position?.epoch) {
-      // Before the first position is known there is nobody to deliver to, and the newest offset is all that matters.
       if (subscribed.position) this.#lose(subscribed, position);
-      else subscribed.seen = position.offset;
+      else subscribed.early = position;
       return;
     }
     if (position.offset <= subscribed.position.offset) return;
@@ -139,6 +140,7 @@ export class SubscribedStreams {
       stream,
       members: new Set(),
       position: undefined,
+      early: undefined,
       holds: 0,
       seen: 0,
       filling: false,
@@ -163,7 +165,9 @@ export class SubscribedStreams {
   #stands(subscribed: SubscribedStream, before: Position | undefined, position: Position): void {
     const known = subscribed.position;
     if (!known) {
-      subscribed.position = { epoch: position.epoch, offset: Math.max(position.offset, subscribed.seen) };
+      const { early } = subscribed;
+      const isAhead = early && early.epoch === position.epoch && early.offset > position.offset;
+      subscribed.position = isAhead ? early : position;
     } else if (known.epoch !== position.epoch || (before && before.offset > position.offset)) {
       this.#lose(subscribed, position);
     } else if (position.offset > known.offset) {

@@ -1,7 +1,7 @@
 import { tokenPattern } from "./user-ids.ts";
 
 /** The subprotocol that Belfry itself speaks; offered beside the flag it keeps the flag out of the response. */
-export const belfrySubprotocol = "belfry.v1";
+const belfrySubprotocol = "belfry.v1";
 
 /** What a handshake offered. */
 export interface Offer {

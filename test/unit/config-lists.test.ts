@@ -22,6 +22,8 @@ describe("API_KEYS", () => {
     ["four parts", "a:b:read:admin"],
     ["an unknown right", "a:b:write"],
     ["no right", "a:b:"],
+    ["a secret with a space, which no bearer token can carry", "a:b c"],
+    ["a secret with a letter that no header can carry", "a:schlüssel"],
     ["a right that every object has", "a:b:constructor"],
   ])("with %s are refused", (_, value) => {
     refused({ API_KEYS: value });

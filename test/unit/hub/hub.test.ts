@@ -182,6 +182,30 @@ describe("a listener", () => {
     expect(hub.size).toBe(0);
   });
 
+  it("that rejects or throws is logged, and keeps the event from no other listener", async () => {
+    const lines: string[] = [];
+    const hub = createHub({ log: createLog("error", { write: (line) => void lines.push(line) }) });
+    const heard: string[] = [];
+    hub.on("connect", async () => {
+      await Promise.reject(new Error("a bug in an async listener"));
+    });
+    hub.on("connect", () => {
+      throw new Error("a bug in a listener");
+    });
+    hub.once("connect", ({ user }) => void heard.push(`once ${user}`));
+    hub.on("connect", ({ user }) => void heard.push(`on ${user}`));
+    await connect(hub, "alice");
+    await connect(hub, "bob");
+    await settled();
+    expect(heard).toEqual(["once alice", "on alice", "on bob"]);
+    expect(lines.map((line) => JSON.parse(line).err.message).toSorted()).toEqual([
+      "a bug in a listener",
+      "a bug in a listener",
+      "a bug in an async listener",
+      "a bug in an async listener",
+    ]);
+  });
+
   it("that sends when a slow connection goes does not overtake the message under way", async () => {
     const hub = createHub({
       broker: new MemoryBroker({ historySize: 10, historyTtlSeconds: 60, memoryHistoryBytes: 1e6 }),

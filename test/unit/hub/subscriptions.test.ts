@@ -48,6 +48,17 @@ describe("hold", () => {
     expect(broker.calls).toEqual(["subscribe u:alice"]);
   });
 
+  it("takes no offset of an earlier epoch for its own", async () => {
+    const [, , three] = broker.store(alice, 3);
+    const gate = broker.block("subscribe");
+    const held = streams.hold(alice);
+    accept({ ...three, position: { epoch: "e0", offset: 9 } } as Message);
+    gate.release();
+    expect((await held).position).toEqual({ epoch: "e1", offset: 3 });
+    accept(...broker.store(alice));
+    expect(seen).toEqual(["u-e1-4"]);
+  });
+
   it("stands where the stream stood, of however old a message arrives late", async () => {
     const [one] = broker.store(alice, 3);
     const gate = broker.block("subscribe");
