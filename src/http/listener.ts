@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type RequestListener, type Server, STATUS_CODES } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { setImmediate as turn } from "node:timers/promises";
 import { BelfryError, type ErrorCode } from "../errors.ts";
 
 /** Most header fields of a request. */
@@ -12,6 +13,9 @@ const maxHeaderBytes = 16 * 1024;
 
 /** Time for a whole request, in ms. */
 const requestTimeoutMs = 30_000;
+
+/** Most turns of the event loop that a closing server goes on taking connections. */
+const maxClosingTurns = 1000;
 
 /** How long an idle HTTP connection is kept, in ms: longer than the 60 s of usual load balancers, which must go first. */
 const keepAliveTimeoutMs = 75_000;
@@ -61,11 +65,31 @@ export async function listen(server: Server, port: number, host: string): Promis
 export async function closeListener(server: Server, timeoutMs: number): Promise<void> {
   if (!server.listening) return;
   const timer = setTimeout(() => server.closeAllConnections(), timeoutMs);
+  await backlogTaken(server);
   const closed = once(server, "close");
   server.close();
   server.closeIdleConnections();
   await closed;
   clearTimeout(timer);
+}
+
+/**
+ * Waits for a turn of the event loop in which nobody connected. The system has connected clients that Node did not take
+ * yet, one a turn; to close the listening socket would reset them, with the requests that they have sent.
+ */
+async function backlogTaken(server: Server): Promise<void> {
+  let connected = true;
+  const onConnection = () => {
+    connected = true;
+  };
+  server.on("connection", onConnection);
+  // The first turn may be over its polling already.
+  await turn();
+  for (let turns = 0; connected && turns < maxClosingTurns; turns++) {
+    connected = false;
+    await turn();
+  }
+  server.off("connection", onConnection);
 }
 
 const clientErrors: Readonly<Record<string, readonly [ErrorCode, string]>> = {
