@@ -20,6 +20,12 @@ export default defineConfig({
       project("contract", { globalSetup: ["test/support/redis-setup.ts"] }),
       project("integration", { globalSetup: ["test/support/redis-setup.ts"] }),
       project("e2e", { globalSetup: ["test/support/redis-setup.ts"], testTimeout: 60_000, hookTimeout: 180_000 }),
+      // Not part of `npm test`: they need Docker.
+      project("containers", {
+        globalSetup: ["test/containers/image-setup.ts"],
+        testTimeout: 60_000,
+        hookTimeout: 180_000,
+      }),
     ],
     coverage: {
       include: ["src/**/*.ts"],
