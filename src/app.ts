@@ -12,6 +12,7 @@ import { handleClientFrame, type OnMessage } from "./client-frames.ts";
 import { type Config, readConfig } from "./config.ts";
 import { createHttpApp } from "./http/app.ts";
 import { receiveExternalPublish } from "./http/external-publish.ts";
+import { historyRoutes } from "./http/history-routes.ts";
 import { checkHead, closeListener, createListener, listen } from "./http/listener.ts";
 import { describeApi } from "./http/openapi.ts";
 import { healthRoutes, operationsRoutes, upgradeRoute } from "./http/operations-routes.ts";
@@ -158,13 +159,11 @@ export class Belfry {
   }
 
   #createBroker(): Broker {
-    const { redisUrl, redisPrefix, historySize, historyTtlSeconds, memoryHistoryBytes } = this.#config;
-    if (redisUrl === undefined) return new MemoryBroker({ historySize, historyTtlSeconds, memoryHistoryBytes });
+    const { redisUrl } = this.#config;
+    if (redisUrl === undefined) return new MemoryBroker(this.#config);
     return new RedisBroker({
+      ...this.#config,
       redisUrl,
-      redisPrefix,
-      historySize,
-      historyTtlSeconds,
       log: this.#log,
       onOperation: (operation, seconds) => this.#metrics.brokerSeconds.observe({ operation }, seconds),
       onMalformed: () => this.#metrics.brokerMalformed.inc(),
@@ -185,6 +184,7 @@ export class Belfry {
         metrics.deliveries.inc({ scope }, connections);
         metrics.deliverySeconds.observe(seconds, connections);
       },
+      onResume: (recovered) => metrics.resumes.inc({ recovered: String(recovered) }),
       onPublish: (scope, result) => metrics.publishes.inc({ scope, result }),
       onExternalPublish: (payload) => receiveExternalPublish(this.hub, payload, this.#log, metrics),
     });
@@ -237,6 +237,7 @@ export class Belfry {
   #apiRoutes(): Route[] {
     const routes: Route[] = [
       ...publishRoutes(this.hub, this.#config.maxPayloadBytes),
+      ...historyRoutes(this.hub),
       ...userRoutes(this.hub),
       ...operationsRoutes(this.hub, this.#metrics),
       {

@@ -166,6 +166,9 @@ const variables = {
   HISTORY_TTL_SECONDS: integer(1, 365 * 86400)
     .prefault("86400")
     .meta({ description: "how long a message is kept" }),
+  IDEMPOTENCY_TTL_SECONDS: integer(1, 365 * 86400)
+    .prefault("86400")
+    .meta({ description: "how long an Idempotency-Key is remembered" }),
   MEMORY_HISTORY_BYTES: integer(0)
     .prefault("268435456")
     .meta({ description: "in memory: bytes kept of all streams together; the oldest go first" }),

@@ -1,3 +1,4 @@
+import { BelfryError } from "../errors.ts";
 import type { Position } from "../protocol/positions.ts";
 import type { Stream } from "../protocol/streams.ts";
 
@@ -13,6 +14,16 @@ export interface Publication {
   readonly expiresAtMs: number;
   /** Of the messages in one stream with the same key only the newest matters. */
   readonly collapse: string | undefined;
+  /** Makes a repeated publish harmless. */
+  readonly idempotency?: Idempotency | undefined;
+}
+
+/** What a publisher calls one publish, so that it can be repeated without being done twice. */
+export interface Idempotency {
+  /** Chosen by the publisher, for one stream. */
+  readonly key: string;
+  /** Stands for the whole request: a repetition has the same, anything else is a mistake. */
+  readonly fingerprint: string;
 }
 
 /** A message as the broker hands it to the replicas. */
@@ -35,14 +46,16 @@ export interface Message {
 /** The broker's answer to a publish. */
 export interface Published {
   readonly id: string;
-  /** Replicas that the message was handed to, the publishing one included if it is subscribed. */
-  readonly subscribers: number;
+  /** Connections of the publishing replica, plus the number of other replicas that it was handed to. */
+  readonly receivers: number;
+  /** True when it was published before, under its idempotency key: then this is the first answer again. */
+  readonly replayed: boolean;
 }
 
 /** A piece of a stream's history. */
 export interface HistoryPage {
   readonly epoch: string;
-  /** Offset of the oldest message retained; `last + 1` when there is none. */
+  /** From this offset on nothing that still matters is missing; `last + 1` when nothing is kept. */
   readonly first: number;
   /** Offset of the newest message ever published in this epoch; 0 when there was none. */
   readonly last: number;
@@ -88,8 +101,22 @@ export interface Broker {
    */
   start(handler: BrokerHandler): void;
 
-  /** Numbers and stores a message (unless it is live only) and hands it to the subscribed replicas, this one included. */
-  publish(stream: Stream, publication: Publication): Promise<Published>;
+  /**
+   * Numbers and stores a message (unless it is live only) and hands it to the subscribed replicas, this one included. In
+   * history it takes the place of the older message with its collapse key. Under an idempotency key that was used for the
+   * stream before, and is still remembered, nothing is published and the first answer is given again.
+   *
+   * @param here connections of this replica that listen to the stream; undefined when it is not subscribed
+   * @throws BelfryError `invalid` when the idempotency key was used with another fingerprint
+   */
+  publish(stream: Stream, publication: Publication, here?: number): Promise<Published>;
+
+  /**
+   * Remembers an idempotency key that belongs to no stream.
+   *
+   * @throws BelfryError `invalid` when it is remembered with another fingerprint
+   */
+  claim(idempotency: Idempotency): Promise<void>;
 
   /**
    * Subscribes this replica to streams. Every message published behind the returned position is handed to `onMessage`;
@@ -127,10 +154,17 @@ export interface Broker {
   close(): Promise<void>;
 }
 
-/** What every broker needs to know of history. */
-export interface HistoryOptions {
+/** What every broker needs to know. */
+export interface BrokerOptions {
   /** Most messages kept of one stream. */
   readonly historySize: number;
   /** How long a message is kept, in seconds. */
   readonly historyTtlSeconds: number;
+  /** How long an idempotency key is remembered, in seconds. */
+  readonly idempotencyTtlSeconds: number;
+}
+
+/** An idempotency key was used before, for something else. */
+export function idempotencyConflict(): BelfryError {
+  return new BelfryError("invalid", "the Idempotency-Key was used with another body; use a new key for a new message");
 }

@@ -1,10 +1,20 @@
+import { Fifo } from "../fifo.ts";
 import { formatId, formatLiveId, newEpoch, type Position } from "../protocol/positions.ts";
 import type { Stream } from "../protocol/streams.ts";
-import type { Broker, BrokerHandler, HistoryOptions, HistoryPage, Message, Publication, Published } from "./broker.ts";
-import { Fifo } from "./fifo.ts";
+import {
+  type Broker,
+  type BrokerHandler,
+  type BrokerOptions,
+  type HistoryPage,
+  type Idempotency,
+  idempotencyConflict,
+  type Message,
+  type Publication,
+  type Published,
+} from "./broker.ts";
 
 /** Settings of {@link MemoryBroker}. */
-export interface MemoryBrokerOptions extends HistoryOptions {
+export interface MemoryBrokerOptions extends BrokerOptions {
   /** Bytes kept of all streams together; the oldest messages go first. */
   readonly memoryHistoryBytes: number;
 }
@@ -15,7 +25,11 @@ const entryOverheadBytes = 256;
 /** Streams that are remembered; of those that nobody is subscribed to the longest unused go first, history and all. */
 const maxStreams = 500_000;
 
+/** Idempotency keys that are remembered; beyond it the oldest go early. */
+const maxIdempotencyKeys = 100_000;
+
 interface Entry {
+  readonly offset: number;
   readonly message: Message;
   readonly log: Log;
   readonly bytes: number;
@@ -26,8 +40,21 @@ interface Entry {
 interface Log {
   readonly epoch: string;
   offset: number;
-  /** Oldest first. */
+  /** The newest offset that is kept no longer although it mattered. */
+  lost: number;
+  /** Oldest first; those that a newer one with their collapse key has replaced stand on for a while, not stored. */
   readonly entries: Fifo<Entry>;
+  storedCount: number;
+  /** The newest entry of each collapse key. */
+  readonly collapsing: Map<string, Entry>;
+}
+
+/** What was answered to the first publish under an idempotency key. */
+interface First {
+  readonly fingerprint: string;
+  /** Undefined for a key that was only claimed. */
+  readonly published: Published | undefined;
+  readonly expiresAtMs: number;
 }
 
 /** The broker of one process that does everything in memory: as complete as Redis, gone when the process ends. */
@@ -40,6 +67,8 @@ export class MemoryBroker implements Broker {
   readonly #ages = new Fifo<Entry>();
   #storedCount = 0;
   readonly #instance = newEpoch();
+  /** By stream and idempotency key, in the order in which they expire. */
+  readonly #firsts = new Map<string, First>();
   #bytes = 0;
   #liveCount = 0;
   #handler: BrokerHandler | undefined;
@@ -57,11 +86,25 @@ export class MemoryBroker implements Broker {
     handler.onConnected();
   }
 
-  async publish(stream: Stream, publication: Publication): Promise<Published> {
+  async publish(stream: Stream, publication: Publication, here = 0): Promise<Published> {
+    const { idempotency } = publication;
+    if (!idempotency) return this.#publish(stream, publication, here);
+    const name = `${stream.key} ${idempotency.key}`;
+    const first = this.#first(name, idempotency)?.published;
+    if (first) return { ...first, replayed: true };
+    const published = this.#publish(stream, publication, here);
+    this.#remember(name, idempotency, published);
+    return published;
+  }
+
+  async claim(idempotency: Idempotency): Promise<void> {
+    this.#first(idempotency.key, idempotency) ?? this.#remember(idempotency.key, idempotency, undefined);
+  }
+
+  #publish(stream: Stream, publication: Publication, here: number): Published {
     const message = publication.live ? this.#makeLive(stream, publication) : this.#store(stream, publication);
-    if (!this.#subscribed.has(stream.key)) return { id: message.id, subscribers: 0 };
-    queueMicrotask(() => this.#handler?.onMessage(message));
-    return { id: message.id, subscribers: 1 };
+    if (this.#subscribed.has(stream.key)) queueMicrotask(() => this.#handler?.onMessage(message));
+    return { id: message.id, receivers: here, replayed: false };
   }
 
   async subscribe(streams: readonly Stream[]): Promise<Position[]> {
@@ -80,17 +123,16 @@ export class MemoryBroker implements Broker {
     const now = Date.now();
     this.#dropOld(now);
     const log = this.#log(stream);
-    const first = log.entries.peek()?.message.position?.offset ?? log.offset + 1;
     const messages: Message[] = [];
     let reaches = log.offset;
-    for (const { message } of log.entries.from(Math.max(0, after + 1 - first))) {
+    for (const { message, stored } of log.entries.from(indexBehind(log.entries, after))) {
       if (messages.length === limit) {
         reaches = messages.at(-1)?.position?.offset ?? log.offset;
         break;
       }
-      if (message.expiresAtMs === 0 || message.expiresAtMs > now) messages.push(message);
+      if (stored && (message.expiresAtMs === 0 || message.expiresAtMs > now)) messages.push(message);
     }
-    return { epoch: log.epoch, first, last: log.offset, reaches, messages };
+    return { epoch: log.epoch, first: log.lost + 1, last: log.offset, reaches, messages };
   }
 
   async ask(stream: Stream, question: unknown): Promise<unknown[]> {
@@ -116,22 +158,33 @@ export class MemoryBroker implements Broker {
     const position = { epoch: log.epoch, offset: ++log.offset };
     const body = Buffer.from(publication.body);
     const message = { stream, id: formatId(stream.scope, position), position, body, ts, expiresAtMs, collapse };
-    const entry = { message, log, bytes: body.length + entryOverheadBytes, stored: true };
+    const bytes = body.length + entryOverheadBytes;
+    const entry: Entry = { offset: position.offset, message, log, bytes, stored: true };
     log.entries.push(entry);
+    log.storedCount++;
     this.#ages.push(entry);
     this.#bytes += entry.bytes;
     this.#storedCount++;
-    while (log.entries.length > this.#options.historySize) this.#dropOldest(log);
+    if (collapse !== undefined) this.#replace(log, collapse, entry);
+    while (log.storedCount > this.#options.historySize) this.#dropOldest(log);
     this.#dropOld(ts);
+    if (log.entries.length > 2 * log.storedCount + 100) log.entries.keep((old) => old.stored);
     if (this.#ages.length > 2 * this.#storedCount + 1000) this.#ages.keep((old) => old.stored);
     return message;
+  }
+
+  /** Drops the older message with the same collapse key: nothing that matters is lost with it. */
+  #replace(log: Log, collapse: string, entry: Entry): void {
+    const older = log.collapsing.get(collapse);
+    if (older) this.#drop(older);
+    log.collapsing.set(collapse, entry);
   }
 
   /** The stream's log, made when there is none, and marked as just used. */
   #log(stream: Stream): Log {
     let log = this.#logs.get(stream.key);
     if (log) this.#logs.delete(stream.key);
-    else log = { epoch: newEpoch(), offset: 0, entries: new Fifo() };
+    else log = newLog();
     this.#logs.set(stream.key, log);
     if (this.#logs.size > maxStreams) this.#forgetUnused();
     return log;
@@ -148,12 +201,39 @@ export class MemoryBroker implements Broker {
     }
   }
 
+  /** Drops the oldest message that is stored, with those before it that are not. */
   #dropOldest(log: Log): void {
-    const entry = log.entries.shift();
+    let entry = log.entries.shift();
+    while (entry && !entry.stored) entry = log.entries.shift();
     if (!entry) return;
+    this.#drop(entry);
+    log.lost = entry.offset;
+  }
+
+  #drop(entry: Entry): void {
+    const { collapse } = entry.message;
+    if (collapse !== undefined && entry.log.collapsing.get(collapse) === entry) entry.log.collapsing.delete(collapse);
     entry.stored = false;
+    entry.log.storedCount--;
     this.#storedCount--;
     this.#bytes -= entry.bytes;
+  }
+
+  #first(name: string, { fingerprint }: Idempotency): First | undefined {
+    const first = this.#firsts.get(name);
+    if (!first || first.expiresAtMs <= Date.now()) return undefined;
+    if (first.fingerprint !== fingerprint) throw idempotencyConflict();
+    return first;
+  }
+
+  #remember(name: string, { fingerprint }: Idempotency, published: Published | undefined): void {
+    const now = Date.now();
+    this.#firsts.delete(name);
+    this.#firsts.set(name, { fingerprint, published, expiresAtMs: now + this.#options.idempotencyTtlSeconds * 1000 });
+    for (const [oldest, { expiresAtMs }] of this.#firsts) {
+      if (expiresAtMs > now && this.#firsts.size <= maxIdempotencyKeys) return;
+      this.#firsts.delete(oldest);
+    }
   }
 
   /** Forgets one stream; looks at a few only, so that a publish never waits for a walk over all of them. */
@@ -162,11 +242,27 @@ export class MemoryBroker implements Broker {
     for (const [key, log] of this.#logs) {
       this.#logs.delete(key);
       if (!this.#subscribed.has(key)) {
-        while (log.entries.length > 0) this.#dropOldest(log);
+        while (log.storedCount > 0) this.#dropOldest(log);
         return;
       }
       this.#logs.set(key, log);
       if (++looks === 100) return;
     }
   }
+}
+
+function newLog(): Log {
+  return { epoch: newEpoch(), offset: 0, lost: 0, entries: new Fifo(), storedCount: 0, collapsing: new Map() };
+}
+
+/** Index of the first entry behind an offset; entries stand in the order of their offsets, with holes. */
+function indexBehind(entries: Fifo<Entry>, after: number): number {
+  let low = 0;
+  let high = entries.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((entries.at(middle)?.offset ?? 0) > after) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }

@@ -2,14 +2,23 @@ import { BelfryError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { formatId, formatLiveId, newEpoch, type Position } from "../protocol/positions.ts";
 import type { Stream } from "../protocol/streams.ts";
-import type { Broker, BrokerHandler, HistoryOptions, HistoryPage, Publication, Published } from "./broker.ts";
+import {
+  type Broker,
+  type BrokerHandler,
+  type BrokerOptions,
+  type HistoryPage,
+  type Idempotency,
+  idempotencyConflict,
+  type Publication,
+  type Published,
+} from "./broker.ts";
 import { Questions } from "./questions.ts";
 import { createRedisClient, type RedisClient } from "./redis-client.ts";
 import { publishScript } from "./redis-scripts.ts";
-import { decodeRecord, decodeWire, encodeAnswer, encodeLive, encodeQuestion, encodeRecord } from "./redis-wire.ts";
+import { decodeRecord, decodeWire, encodeAnswer, encodeQuestion, encodeRecord } from "./redis-wire.ts";
 
 /** Settings of {@link RedisBroker}. */
-export interface RedisBrokerOptions extends HistoryOptions {
+export interface RedisBrokerOptions extends BrokerOptions {
   /** `redis://…` or `rediss://…`. */
   readonly redisUrl: string;
   /** What every key and channel begins with. */
@@ -72,27 +81,43 @@ export class RedisBroker implements Broker {
     }
   }
 
-  async publish(stream: Stream, publication: Publication): Promise<Published> {
-    return this.#run("publish", async () => {
-      const channel = this.#channel(stream);
-      if (publication.live) {
-        const sequence = ++this.#liveCount;
-        const subscribers = await this.#commands.publish(channel, encodeLive(this.#instance, sequence, publication));
-        return { id: formatLiveId(this.#instance, sequence), subscribers };
-      }
-      const { historySize, historyTtlSeconds } = this.#options;
-      const ttlMs = historyTtlSeconds * 1000;
-      const [epoch, offset, subscribers] = await this.#commands.belfryPublish(
+  async publish(stream: Stream, publication: Publication, here?: number): Promise<Published> {
+    const { live, idempotency, collapse = "" } = publication;
+    const { historySize, historyTtlSeconds, idempotencyTtlSeconds } = this.#options;
+    const channel = this.#channel(stream);
+    const ttlMs = historyTtlSeconds * 1000;
+    const [outcome, source, number, receivers] = await this.#run("publish", () =>
+      this.#commands.belfryPublish(
         ...this.#keys(stream),
+        `${channel}:collapse`,
+        `${channel}:once:${idempotency?.key ?? ""}`,
         channel,
         newEpoch(),
         encodeRecord(publication),
         historySize,
         ttlMs,
         Math.max(metaTtlMs, ttlMs),
-      );
-      return { id: formatId(stream.scope, { epoch, offset }), subscribers };
-    });
+        here ?? 0,
+        here === undefined ? 0 : 1,
+        collapse,
+        live ? this.#instance : "",
+        live ? ++this.#liveCount : 0,
+        idempotency?.fingerprint ?? "",
+        idempotencyTtlSeconds * 1000,
+      ),
+    );
+    if (outcome === "conflict") throw idempotencyConflict();
+    // An idempotency key belongs to one kind of message: another would have another body, and so another fingerprint.
+    const id = live ? formatLiveId(source, number) : formatId(stream.scope, { epoch: source, offset: number });
+    return { id, receivers, replayed: outcome === "replayed" };
+  }
+
+  async claim({ key, fingerprint }: Idempotency): Promise<void> {
+    const name = `${this.#options.redisPrefix}:once:${key}`;
+    const known = await this.#run("claim", () =>
+      this.#commands.belfryClaim(name, fingerprint, this.#options.idempotencyTtlSeconds * 1000),
+    );
+    if (known !== fingerprint) throw idempotencyConflict();
   }
 
   async subscribe(streams: readonly Stream[]): Promise<Position[]> {
@@ -113,7 +138,7 @@ export class RedisBroker implements Broker {
 
   async history(stream: Stream, after: number, limit: number): Promise<HistoryPage> {
     return this.#run("history", async () => {
-      const [epochBytes, last, firstId, entries] = await this.#commands.belfryHistoryBuffer(
+      const [epochBytes, last, lost, entries] = await this.#commands.belfryHistoryBuffer(
         ...this.#keys(stream),
         after + 1,
         limit,
@@ -123,12 +148,15 @@ export class RedisBroker implements Broker {
       const epoch = epochBytes.toString();
       const now = Date.now();
       const oldest = now - this.#options.historyTtlSeconds * 1000;
-      const messages = entries
+      const decoded = entries
         .flatMap(
           ([id, fields]) => this.#decode(() => decodeRecord(stream, epoch, offsetOf(id), fields[1] ?? empty)) ?? [],
         )
-        .filter(({ ts, expiresAtMs }) => ts > oldest && (expiresAtMs === 0 || expiresAtMs > now));
-      const first = firstId ? Number(offsetOf(firstId)) : last + 1;
+        .filter(({ expiresAtMs }) => expiresAtMs === 0 || expiresAtMs > now);
+      const messages = decoded.filter(({ ts }) => ts > oldest);
+      // What is too old still stands in a log that goes on being written; it counts as lost all the same.
+      const aged = decoded.findLast(({ ts }) => ts <= oldest)?.position?.offset ?? 0;
+      const first = Math.max(lost, aged) + 1;
       const end = entries.length === limit ? entries.at(-1) : undefined;
       return { epoch, first, last, reaches: end ? Number(offsetOf(end[0])) : last, messages };
     });

@@ -1,5 +1,5 @@
 import { Redis } from "ioredis";
-import { historyScript, positionScript, publishScript } from "./redis-scripts.ts";
+import { claimScript, historyScript, positionScript, publishScript } from "./redis-scripts.ts";
 
 /** Longest wait for a Redis command, in ms. A publish must be answered within 3 s even when Redis hangs. */
 const commandTimeoutMs = 2000;
@@ -9,11 +9,14 @@ type RedisStreamEntry = [id: Buffer, fields: Buffer[]];
 
 /** The scripts as ioredis adds them to its client: EVALSHA, and EVAL where Redis does not know the script yet. */
 interface Scripts {
-  belfryPublish(...args: (string | number)[]): Promise<[epoch: string, offset: number, replicas: number]>;
+  belfryPublish(
+    ...args: (string | number)[]
+  ): Promise<[outcome: "new" | "replayed" | "conflict", source: string, number: number, receivers: number]>;
+  belfryClaim(...args: (string | number)[]): Promise<string>;
   belfryPosition(...args: (string | number)[]): Promise<[epoch: string, offset: number]>;
   belfryHistoryBuffer(
     ...args: (string | number)[]
-  ): Promise<[epoch: Buffer, last: number, first: Buffer | null, entries: RedisStreamEntry[]]>;
+  ): Promise<[epoch: Buffer, last: number, lost: number, entries: RedisStreamEntry[]]>;
 }
 
 /** A connection to Redis that can call the scripts. */
@@ -38,7 +41,8 @@ export function createRedisClient(url: string, name: string): RedisClient {
     socketTimeout: commandTimeoutMs + 500,
     retryStrategy: (attempt: number) => Math.min(50 * 2 ** attempt, 1000) * (0.5 + Math.random() / 2),
   });
-  client.defineCommand("belfryPublish", { numberOfKeys: 2, lua: publishScript });
+  client.defineCommand("belfryPublish", { numberOfKeys: 4, lua: publishScript });
+  client.defineCommand("belfryClaim", { numberOfKeys: 1, lua: claimScript });
   client.defineCommand("belfryPosition", { numberOfKeys: 2, lua: positionScript });
   client.defineCommand("belfryHistory", { numberOfKeys: 2, lua: historyScript });
   return client as RedisClient;

@@ -19,15 +19,10 @@ export type WireMessage =
   | { readonly kind: "question"; readonly request: string; readonly replyChannel: string; readonly question: unknown }
   | { readonly kind: "answer"; readonly request: string; readonly answer: unknown };
 
-/** The part of a stored message that the publisher knows: the script puts epoch and offset before it. */
+/** The part of a message that the publisher writes: the script puts its kind and its place before it. */
 export function encodeRecord(publication: Publication): string {
   const collapse = publication.collapse === undefined ? "" : ` ${JSON.stringify(publication.collapse)}`;
   return `${publication.ts} ${publication.expiresAtMs}${collapse}\n${publication.body}`;
-}
-
-/** A live-only message, whole. */
-export function encodeLive(source: string, sequence: number, publication: Publication): string {
-  return `l ${source} ${sequence} ${encodeRecord(publication)}`;
 }
 
 /** A question, whole. */

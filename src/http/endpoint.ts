@@ -1,9 +1,11 @@
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ApiKeys } from "../auth/api-keys.ts";
+import type { Idempotency } from "../broker/broker.ts";
 import { BelfryError, toBelfryError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
+import { isName, maxNameLength } from "../protocol/user-ids.ts";
 import { readJson } from "./body.ts";
 import type { Answer, Call, Route } from "./route.ts";
 import { nameSchema, toErrors, validate } from "./schemas.ts";
@@ -75,13 +77,31 @@ async function call(
     const errors = toErrors(result.error.issues).map(({ message }) => ({ path: name, message }));
     throw new BelfryError("invalid", "the path is not valid", { errors });
   }
-  const input: Call = { params, body: undefined, text: "" };
+  const input: Call = { params, query: queryOf(request, route), body: undefined, text: "" };
   if (!route.body) return route.handle(input);
   const { schema, maxBytes, countMessages, validated = true } = route.body;
   const { value, text } = await readJson(request, maxBytes);
   const body = validated ? validate(schema, value, "the body") : value;
   if (countMessages) key?.countPublishes(countMessages(value));
-  return route.handle({ ...input, body, text });
+  const idempotency = countMessages && idempotencyOf(request, text);
+  return route.handle({ ...input, body, text, idempotency });
+}
+
+function queryOf({ url = "" }: IncomingMessage, { query }: Route): Readonly<Record<string, string>> {
+  if (!query) return {};
+  const given = Object.fromEntries(new URLSearchParams(url.slice(url.indexOf("?") + 1 || url.length)));
+  return validate(query, given, "the query") as Readonly<Record<string, string>>;
+}
+
+/** What the `Idempotency-Key` header says; the fingerprint stands for path and body. */
+function idempotencyOf({ headers, url }: IncomingMessage, text: string): Idempotency | undefined {
+  const key = headers["idempotency-key"];
+  if (key === undefined) return undefined;
+  if (typeof key === "string" && isName(key)) {
+    return { key, fingerprint: createHash("sha256").update(`${url}\n${text}`).digest("base64url") };
+  }
+  const errors = [{ path: "Idempotency-Key", message: `expected 1 to ${maxNameLength} characters` }];
+  throw new BelfryError("invalid", "the header Idempotency-Key is not valid", { errors });
 }
 
 function write(response: ServerResponse, answer: Answer, headers: Record<string, string>): void {
@@ -91,6 +111,7 @@ function write(response: ServerResponse, answer: Answer, headers: Record<string,
     "Content-Length": Buffer.byteLength(text),
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
+    ...answer.headers,
     ...headers,
   });
   response.end(text);

@@ -11,7 +11,7 @@ function problems(route: Route): Record<string, string> {
     ...(route.path.includes(":") && { 400: "The path is not percent-encoded UTF-8, or the body is not JSON." }),
     ...(route.right && { 401: "No valid API key.", 403: `The key lacks the right "${route.right}".` }),
     ...(route.body && { 413: "Too large.", 415: "Not application/json.", 422: "Not valid." }),
-    ...(route.path.includes(":") && { 422: "Not valid." }),
+    ...((route.path.includes(":") || route.query) && { 422: "Not valid." }),
     ...(route.body?.countMessages && { 429: "More than the key may publish; see Retry-After." }),
     ...(route.answer.status === 101 && {
       400: "Malformed handshake.",
@@ -66,13 +66,19 @@ function describeRoute(route: Route): Json {
   const responses: Record<string, Json> = { [status]: { description, ...content } };
   const problem = { "application/problem+json": { schema: reference(answers.problem) } };
   for (const [code, when] of Object.entries(problems(route))) responses[code] = { description: when, content: problem };
-  const parameters = [...route.path.matchAll(/:(\w+)/g)].map(([, name]) => ({
+  const parameters: Json[] = [...route.path.matchAll(/:(\w+)/g)].map(([, name]) => ({
     name,
     in: "path",
     required: true,
     description: "1 to 128 characters, percent-encoded.",
     schema: { type: "string", minLength: 1, maxLength: 128 },
   }));
+  const { properties = {} } = route.query
+    ? (z.toJSONSchema(route.query, { io: "input" }) as { properties?: Json })
+    : {};
+  for (const [name, { description: about, ...schema }] of Object.entries(properties as Record<string, Json>)) {
+    parameters.push({ name, in: "query", required: false, description: String(about), schema });
+  }
   return {
     operationId: `${route.method}${route.path.replace(/[/:]+(\w)/g, (_, letter: string) => letter.toUpperCase())}`,
     summary: route.summary,

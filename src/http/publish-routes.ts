@@ -4,7 +4,7 @@ import type { Hub, Receipt } from "../hub/hub.ts";
 import type { MessageDraft } from "../hub/messages.ts";
 import { elementSpans, memberSpans, type Span } from "../protocol/raw-json.ts";
 import { broadcastStream, type Stream, topicStream, userStream } from "../protocol/streams.ts";
-import type { Call, Route } from "./route.ts";
+import type { Answer, Call, Route } from "./route.ts";
 import {
   type AddressedMessage,
   answers,
@@ -14,6 +14,8 @@ import {
   streamOf,
   toErrors,
 } from "./schemas.ts";
+
+const replayedHeaders = { "Idempotency-Replayed": "true" };
 
 /** Bytes that a publish may have beside its data. */
 const envelopeBytes = 4096;
@@ -31,10 +33,10 @@ export function publishRoutes(hub: Hub, maxPayloadBytes: number): Route[] {
     countMessages: () => 1,
   };
   const answer = { status: 202, description: "Stored, and on its way.", schema: answers.receipt };
-  const publish = async (stream: Stream, call: Call) => ({
-    status: 202,
-    body: await hub.send(stream, draftOf(call.body as Fields, call.text)),
-  });
+  const publish = async (stream: Stream, { body, text, idempotency }: Call) => {
+    const { replayed, ...receipt } = await hub.send(stream, { ...draftOf(body as Fields, text), idempotency });
+    return { status: 202, body: receipt, ...(replayed && { headers: replayedHeaders }) };
+  };
   return [
     {
       method: "post",
@@ -75,7 +77,7 @@ export function publishRoutes(hub: Hub, maxPayloadBytes: number): Route[] {
         validated: false,
       },
       answer: { status: 202, description: "A result for each message, in order.", schema: batchAnswerSchema },
-      handle: async (call) => ({ status: 202, body: { results: await sendBatch(hub, call) } }),
+      handle: (call) => sendBatch(hub, call),
     },
   ];
 }
@@ -92,11 +94,12 @@ export function draftOf({ event, ttl, collapse }: Fields, text: string, at = 0):
   return { json: text.slice(start, end), event, ttl, collapse };
 }
 
-async function sendBatch(hub: Hub, { body, text }: Call): Promise<(Receipt | { error: unknown })[]> {
+async function sendBatch(hub: Hub, { body, text, idempotency }: Call): Promise<Answer> {
   const result = batchSchema.safeParse(body);
   const issues = result.error?.issues ?? [];
   const whole = issues.filter(({ path }) => path.length < 2);
   if (whole.length > 0) throw new BelfryError("invalid", "the batch is not valid", { errors: toErrors(whole) });
+  if (idempotency) await hub.claim(idempotency);
   const [start] = memberSpans(text).get("messages") as Span;
   // In order, without waiting in between: messages to one stream keep their order.
   const { messages } = body as { messages: AddressedMessage[] };
@@ -104,13 +107,19 @@ async function sendBatch(hub: Hub, { body, text }: Call): Promise<(Receipt | { e
     const wrong = issues.filter(({ path }) => path[1] === index);
     if (wrong.length > 0) throw new BelfryError("invalid", "the message is not valid", { errors: toErrors(wrong, 2) });
     const message = messages[index] as AddressedMessage;
-    return hub.send(streamOf(message.to), draftOf(message, text, at));
+    // Each place of the batch is repeated harmlessly on its own, so that a batch that broke off can be completed.
+    const place = idempotency && { ...idempotency, key: `${idempotency.key} ${index}` };
+    return hub.send(streamOf(message.to), { ...draftOf(message, text, at), idempotency: place });
   });
   const settled = await Promise.allSettled(sent);
   const errors = settled.flatMap((one) => (one.status === "rejected" ? [toBelfryError(one.reason)] : []));
   const [first] = errors;
   if (first && errors.length === settled.length && errors.every(({ code }) => code === "unavailable")) throw first;
-  return settled.map((one) =>
-    one.status === "fulfilled" ? one.value : { error: toBelfryError(one.reason).toProblem() },
-  );
+  const results = settled.map((one) => {
+    if (one.status === "rejected") return { error: toBelfryError(one.reason).toProblem() };
+    const { replayed, ...receipt } = one.value;
+    return receipt;
+  });
+  const replayed = settled.some((one) => one.status === "fulfilled" && one.value.replayed);
+  return { status: 202, body: { results }, ...(replayed && { headers: replayedHeaders }) };
 }

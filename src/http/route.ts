@@ -1,13 +1,18 @@
 import type { z } from "zod";
+import type { Idempotency } from "../broker/broker.ts";
 import type { Right } from "../config.ts";
 
 /** A request as a route's handler gets it: known to be allowed, parsed and valid. */
 export interface Call<Body = unknown> {
   /** Values of the path's parameters, decoded and 1 to 128 characters long. */
   readonly params: Readonly<Record<string, string>>;
+  /** Values of the query parameters that the route knows, valid; of one given twice the last. */
+  readonly query: Readonly<Record<string, string>>;
   readonly body: Body;
   /** The text that `body` was read from. */
   readonly text: string;
+  /** From the `Idempotency-Key` header, if there is one. */
+  readonly idempotency?: Idempotency | undefined;
 }
 
 /** What a handler answers. */
@@ -17,6 +22,7 @@ export interface Answer {
   readonly body: unknown;
   /** Default: `application/json`. */
   readonly contentType?: string;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** One path and method of the HTTP interface: all that is needed to serve it and to describe it. */
@@ -28,6 +34,8 @@ export interface Route {
   readonly summary: string;
   /** Right that an API key needs; undefined: open to everyone. */
   readonly right?: Right;
+  /** Query parameters, all of them texts. Default: none, and whatever is given is ignored. */
+  readonly query?: z.ZodObject;
   /** For routes with a body. */
   readonly body?: {
     readonly schema: z.ZodType;

@@ -91,6 +91,35 @@ export const answers = {
     .meta({ id: "Problem", description: "RFC 9457 problem details." }),
 };
 
+/** Query of the calls that read history. */
+export const historyQuerySchema = z.object({
+  after: z.string().optional().meta({ description: "Id of the last message known; the page begins behind it." }),
+  limit: z
+    .string()
+    .regex(/^([1-9][0-9]{0,2}|1000)$/, "expected a whole number from 1 to 1000")
+    .optional()
+    .meta({ description: "Most messages in the page, 1 to 1000; default 100. Large ones end a page earlier." }),
+});
+
+/** Answer of the calls that read history. */
+export const historyAnswerSchema = z
+  .object({
+    epoch: z.string(),
+    first: z.int().meta({ description: "From this offset on nothing that still matters is missing." }),
+    last: z.int().meta({ description: "Offset of the newest message ever published." }),
+    messages: z.array(
+      z.object({
+        id: z.string(),
+        scope: z.enum(["broadcast", "user", "topic"]),
+        topic: z.string().optional(),
+        event: z.string().optional(),
+        data: z.unknown(),
+        ts: z.int().meta({ description: "When it was published, in ms since the Unix epoch." }),
+      }),
+    ),
+  })
+  .meta({ id: "History" });
+
 const counts = { connections: z.int(), users: z.int(), topics: z.int() };
 
 /** Answer of `GET /stats`. */

@@ -4,11 +4,12 @@ import type { Delivery } from "./delivery.ts";
 /** How a client is connected. */
 export type Transport = "ws" | "sse";
 
-/** The ids to resume from if nothing arrives any more. */
-export interface Positions {
-  readonly broadcast: string;
-  /** Missing when anonymous. */
-  readonly user?: string;
+/** What a client is told first. */
+export interface Welcome {
+  /** The ids to resume from if nothing arrives any more; `user` is missing when anonymous. */
+  readonly positions: { readonly broadcast: string; readonly user?: string };
+  /** For each stream that the client resumes: whether it is given everything that it missed. */
+  readonly recovered: { readonly broadcast?: boolean; readonly user?: boolean };
 }
 
 /** What the hub asks of a transport's connection. None of these throws. */
@@ -24,7 +25,7 @@ export interface Connection {
   readonly remote: string;
 
   /** Sends the first frame; called once, when the connection is registered. */
-  welcome(positions: Positions): void;
+  welcome(welcome: Welcome): void;
 
   /**
    * Sends a message, or closes the connection as slow when too much waits already.
@@ -32,6 +33,15 @@ export interface Connection {
    * @returns true when it was written
    */
   deliver(delivery: Delivery): boolean;
+
+  /**
+   * Paces the replay of history: undefined when a message may be delivered now, else a promise that resolves when it is
+   * worth asking again, at the latest when the connection has ended.
+   */
+  pace(delivery: Delivery): Promise<void> | undefined;
+
+  /** True from the moment the connection is going. */
+  readonly gone: boolean;
 
   /**
    * Unregisters the connection and closes it; a second call does nothing.

@@ -1,14 +1,18 @@
 import { EventEmitter } from "node:events";
-import type { Broker, Message } from "../broker/broker.ts";
+import type { Broker, HistoryPage, Idempotency, Message } from "../broker/broker.ts";
 import { BelfryError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { closeCodes } from "../protocol/close-codes.ts";
-import { formatId, formatLiveId } from "../protocol/positions.ts";
+import { formatId, formatLiveId, type Position } from "../protocol/positions.ts";
+import type { Resumption, Since } from "../protocol/since.ts";
 import { broadcastStream, type Scope, type Stream, topicStream, userStream } from "../protocol/streams.ts";
-import type { Connection } from "./connection.ts";
+import type { Connection, Welcome } from "./connection.ts";
 import { Delivery } from "./delivery.ts";
+import { HistoryReader } from "./history-reader.ts";
 import { type MessageDraft, type MessageOptions, toJson, toPublication } from "./messages.ts";
 import type { ConnectionInfo, Question, ReplicaStats } from "./questions.ts";
+import { recover } from "./recovery.ts";
+import { planResume, type ResumePlan } from "./resume.ts";
 import { type SubscribedStream, SubscribedStreams } from "./subscribed-streams.ts";
 
 /** Settings of {@link Hub}. */
@@ -22,8 +26,10 @@ export interface HubOptions {
   readonly overLimit: "reject" | "replace";
   /** Told of each message handed to connections: to how many, and the seconds since it was accepted. */
   readonly onDelivered?: (scope: Scope, connections: number, seconds: number) => void;
+  /** Told of each stream that a client resumes. */
+  readonly onResume?: (recovered: boolean) => void;
   /** Told of each publish. */
-  readonly onPublish?: (scope: Scope, result: "accepted" | "refused" | "failed") => void;
+  readonly onPublish?: (scope: Scope, result: "accepted" | "replayed" | "refused" | "failed") => void;
   /** Takes what backends publish around the API; see {@link Hub.deliverHere}. */
   readonly onExternalPublish?: (payload: Buffer) => void;
 }
@@ -34,11 +40,19 @@ export interface Receipt {
   readonly id: string;
   /** Connections of this replica that it was handed to, plus the number of other replicas it was handed to. */
   readonly receivers: number;
+  /** True when it was sent before under its idempotency key: this is the first answer again. */
+  readonly replayed: boolean;
+}
+
+/** A stream that a connection is admitted to, and where it is put in it if it resumes. */
+interface AdmittedStream {
+  readonly subscribed: SubscribedStream;
+  readonly plan: ResumePlan | undefined;
 }
 
 /** What `register` needs, obtained with {@link Hub.admit} while the handshake is still open. */
 export interface Admission {
-  readonly streams: readonly SubscribedStream[];
+  readonly streams: readonly AdmittedStream[];
 }
 
 /** A client as the service's own code sees it. */
@@ -66,17 +80,19 @@ export class Hub extends EventEmitter<HubEvents> {
   readonly #options: HubOptions;
   readonly #broker: Broker;
   readonly #streams: SubscribedStreams;
-  readonly #registered = new Map<Connection, readonly SubscribedStream[]>();
+  readonly #reader: HistoryReader;
+  readonly #registered = new Map<Connection, readonly AdmittedStream[]>();
   #externalCount = 0;
 
   constructor(options: HubOptions) {
     super();
     this.#options = options;
     this.#broker = options.broker;
+    this.#reader = new HistoryReader(options.broker);
     this.#streams = new SubscribedStreams(options.broker, options.log, {
       deliver: (subscribed, message) => this.#deliver(subscribed, message),
-      lost: ({ members }) => {
-        for (const connection of [...members]) connection.close("position_lost");
+      lost: (subscribed) => {
+        for (const connection of connectionsTo(subscribed)) connection.close("position_lost");
       },
     });
   }
@@ -125,16 +141,35 @@ export class Hub extends EventEmitter<HubEvents> {
   async send(stream: Stream, draft: MessageDraft): Promise<Receipt> {
     try {
       const publication = toPublication(stream, draft, this.#options.maxPayloadBytes, Date.now());
-      const { id, subscribers } = await this.#broker.publish(stream, publication);
-      this.#options.onPublish?.(stream.scope, "accepted");
       const here = this.#streams.get(stream);
-      const elsewhere = Math.max(0, subscribers - (here ? 1 : 0));
-      return { id, receivers: (here?.members.size ?? 0) + elsewhere };
+      const listening = here && here.members.size + here.recovering.size;
+      const published = await this.#broker.publish(stream, publication, listening);
+      this.#options.onPublish?.(stream.scope, published.replayed ? "replayed" : "accepted");
+      return published;
     } catch (error) {
       const unavailable = error instanceof BelfryError && error.code === "unavailable";
       this.#options.onPublish?.(stream.scope, unavailable ? "failed" : "refused");
       throw error;
     }
+  }
+
+  /**
+   * Reads history behind a position; of a position in another epoch, from the beginning.
+   *
+   * @throws BelfryError `unavailable`
+   */
+  async history(stream: Stream, after: Position | undefined, limit: number): Promise<HistoryPage> {
+    const page = await this.#broker.history(stream, after?.offset ?? 0, limit);
+    return after && after.epoch !== page.epoch ? this.#broker.history(stream, 0, limit) : page;
+  }
+
+  /**
+   * Binds an idempotency key to what a batch says, so that another batch cannot use it.
+   *
+   * @throws BelfryError `invalid` when it is bound to something else, `unavailable`
+   */
+  async claim(idempotency: Idempotency): Promise<void> {
+    await this.#broker.claim(idempotency);
   }
 
   /**
@@ -155,22 +190,24 @@ export class Hub extends EventEmitter<HubEvents> {
    * misses nothing from then on. Give it to `register` or to `dismiss`.
    *
    * @param user null: anonymous
+   * @param since the streams that the client resumes; of an anonymous client's, only broadcasts count
    * @throws BelfryError `unavailable`
    */
-  async admit(user: string | null): Promise<Admission> {
-    const broadcast = await this.#streams.hold(broadcastStream);
-    if (user === null) return { streams: [broadcast] };
+  async admit(user: string | null, since: Resumption = {}): Promise<Admission> {
+    const streams: AdmittedStream[] = [];
     try {
-      return { streams: [broadcast, await this.#streams.hold(userStream(user))] };
+      streams.push(await this.#admitTo(broadcastStream, since.broadcast));
+      if (user !== null) streams.push(await this.#admitTo(userStream(user), since.user));
+      return { streams };
     } catch (error) {
-      this.#streams.release(broadcast);
+      this.dismiss({ streams });
       throw error;
     }
   }
 
   /** Gives up on an admission whose connection did not come about. */
   dismiss(admission: Admission): void {
-    for (const subscribed of admission.streams) this.#streams.release(subscribed);
+    for (const { subscribed } of admission.streams) this.#streams.release(subscribed);
   }
 
   /**
@@ -181,11 +218,15 @@ export class Hub extends EventEmitter<HubEvents> {
   register(connection: Connection, admission: Admission): boolean {
     if (!this.#makeRoom(connection, admission)) return false;
     this.#registered.set(connection, admission.streams);
-    for (const subscribed of admission.streams) subscribed.members.add(connection);
-    const [broadcast, user] = admission.streams.map(({ stream, position }) =>
-      formatId(stream.scope, position ?? { epoch: "0", offset: 0 }),
-    );
-    connection.welcome({ broadcast: broadcast ?? "", ...(user !== undefined && { user }) });
+    connection.welcome(welcomeOf(admission));
+    for (const { subscribed, plan } of admission.streams) {
+      if (plan) {
+        this.#options.onResume?.(plan.recovered);
+        void recover(connection, subscribed, plan.from, this.#reader);
+      } else {
+        subscribed.members.add(connection);
+      }
+    }
     this.#emit("connect", connection);
     return true;
   }
@@ -195,8 +236,9 @@ export class Hub extends EventEmitter<HubEvents> {
     const streams = this.#registered.get(connection);
     if (!streams) return;
     this.#registered.delete(connection);
-    for (const subscribed of streams) {
+    for (const { subscribed } of streams) {
       subscribed.members.delete(connection);
+      subscribed.recovering.delete(connection);
       this.#streams.release(subscribed);
     }
     this.#emit("disconnect", connection);
@@ -245,18 +287,40 @@ export class Hub extends EventEmitter<HubEvents> {
     const delivery = new Delivery(message);
     let delivered = 0;
     for (const connection of subscribed.members) if (connection.deliver(delivery)) delivered++;
+    // Live-only messages have no place among the others, so nobody's recovery needs to be waited for.
+    if (!message.position)
+      for (const connection of subscribed.recovering) if (connection.deliver(delivery)) delivered++;
     if (delivered === 0) return;
     const seconds = Math.max(0, Date.now() - message.ts) / 1000;
     this.#options.onDelivered?.(message.stream.scope, delivered, seconds);
   }
 
+  async #admitTo(stream: Stream, since: Since | undefined): Promise<AdmittedStream> {
+    const subscribed = await this.#streams.hold(stream);
+    const { position } = subscribed;
+    if (!since || !position) return { subscribed, plan: undefined };
+    if (since !== "earliest" && since.epoch === position.epoch && since.offset === position.offset) {
+      return { subscribed, plan: { from: position, recovered: true } };
+    }
+    try {
+      const page = await this.#reader.read(
+        stream,
+        since === "earliest" || since.epoch !== position.epoch ? 0 : since.offset,
+      );
+      return { subscribed, plan: planResume(since, page) };
+    } catch (error) {
+      this.#streams.release(subscribed);
+      throw error;
+    }
+  }
+
   /** Applies the limit of connections per user; false when the connection was turned away. */
   #makeRoom(connection: Connection, admission: Admission): boolean {
-    const user = admission.streams[1];
-    if (!user || user.members.size < this.#options.maxConnectionsPerUser) return true;
+    const user = admission.streams[1]?.subscribed;
+    const connections = user ? connectionsTo(user) : [];
+    if (connections.length < this.#options.maxConnectionsPerUser) return true;
     if (this.#options.overLimit === "replace") {
-      const [oldest] = user.members;
-      oldest?.close("replaced");
+      connections.toSorted((a, b) => a.connectedAtMs - b.connectedAtMs)[0]?.close("replaced");
       return true;
     }
     this.dismiss(admission);
@@ -270,7 +334,8 @@ export class Hub extends EventEmitter<HubEvents> {
 
   #answer(stream: Stream, question: Question): ConnectionInfo[] | ReplicaStats | number {
     if (question.kind === "stats") return this.statsHere();
-    const connections = [...(this.#streams.get(stream)?.members ?? [])];
+    const subscribed = this.#streams.get(stream);
+    const connections = subscribed ? connectionsTo(subscribed) : [];
     if (question.kind === "disconnect") {
       for (const connection of connections) connection.close("forbidden");
       return connections.length;
@@ -297,4 +362,23 @@ export class Hub extends EventEmitter<HubEvents> {
       }
     }
   }
+}
+
+function connectionsTo({ members, recovering }: SubscribedStream): Connection[] {
+  return [...members, ...recovering];
+}
+
+/** What the client is told: where it is put in the streams that it resumes, and where the others stand. */
+function welcomeOf({ streams }: Admission): Welcome {
+  const [broadcast, user] = streams.map(({ subscribed: { stream, position }, plan }) => ({
+    id: formatId(stream.scope, plan?.from ?? position ?? { epoch: "0", offset: 0 }),
+    recovered: plan?.recovered,
+  }));
+  return {
+    positions: { broadcast: broadcast?.id ?? "", ...(user && { user: user.id }) },
+    recovered: {
+      ...(broadcast?.recovered !== undefined && { broadcast: broadcast.recovered }),
+      ...(user?.recovered !== undefined && { user: user.recovered }),
+    },
+  };
 }

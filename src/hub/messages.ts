@@ -1,4 +1,4 @@
-import type { Publication } from "../broker/broker.ts";
+import type { Idempotency, Publication } from "../broker/broker.ts";
 import { BelfryError, type InvalidInput } from "../errors.ts";
 import type { Stream } from "../protocol/streams.ts";
 import { isName } from "../protocol/user-ids.ts";
@@ -20,6 +20,8 @@ export interface MessageOptions {
 export interface MessageDraft extends MessageOptions {
   /** The data as JSON text. It reaches the clients exactly as it is here, so it must be valid JSON. */
   readonly json: string;
+  /** Makes a repeated publish harmless. Default: none. */
+  readonly idempotency?: Idempotency | undefined;
 }
 
 /** Most seconds that `ttl` may say: a year. */
@@ -31,7 +33,7 @@ export const maxTtlSeconds = 365 * 86400;
  * @throws BelfryError `invalid` or `too_large`
  */
 export function toPublication(stream: Stream, draft: MessageDraft, maxPayloadBytes: number, ts: number): Publication {
-  const { json, event, ttl, collapse } = draft;
+  const { json, event, ttl, collapse, idempotency } = draft;
   const errors: InvalidInput[] = [];
   if (event !== undefined && !isName(event)) errors.push({ path: "event", message: "expected 1 to 128 characters" });
   if (collapse !== undefined && !isName(collapse)) {
@@ -56,6 +58,7 @@ export function toPublication(stream: Stream, draft: MessageDraft, maxPayloadByt
     live: ttl === 0,
     expiresAtMs: ttl === undefined || ttl === 0 ? 0 : Math.ceil(ts + ttl * 1000),
     collapse,
+    idempotency,
   };
 }
 

@@ -3,11 +3,17 @@ import type { Log } from "../log.ts";
 import type { Position } from "../protocol/positions.ts";
 import type { Scope, Stream } from "../protocol/streams.ts";
 import type { Connection } from "./connection.ts";
+import type { Tail } from "./tail.ts";
 
 /** A stream that this replica is subscribed to, for the connections that listen to it. */
 export interface SubscribedStream {
   readonly stream: Stream;
+  /** Connections that are handed every message as it comes. */
   readonly members: Set<Connection>;
+  /** Connections that are still being given what they missed. */
+  readonly recovering: Set<Connection>;
+  /** The newest messages, while somebody recovers. */
+  tail: Tail | undefined;
   /** The last message that was handed to the members; undefined until the broker has said where the stream stands. */
   position: Position | undefined;
   /** Registered connections, and those still in their handshake: the subscription lasts while there are any. */
@@ -59,7 +65,9 @@ export class SubscribedStreams {
   /** Streams of a scope that have members. */
   count(scope: Scope): number {
     let count = 0;
-    for (const { stream, members } of this.#streams.values()) if (stream.scope === scope && members.size > 0) count++;
+    for (const { stream, members, recovering } of this.#streams.values()) {
+      if (stream.scope === scope && members.size + recovering.size > 0) count++;
+    }
     return count;
   }
 
@@ -139,6 +147,8 @@ export class SubscribedStreams {
     const subscribed: SubscribedStream = {
       stream,
       members: new Set(),
+      recovering: new Set(),
+      tail: undefined,
       position: undefined,
       early: undefined,
       holds: 0,
@@ -178,6 +188,7 @@ export class SubscribedStreams {
 
   #advance(subscribed: SubscribedStream, message: Message): void {
     subscribed.position = message.position;
+    subscribed.tail?.push(message);
     this.#callbacks.deliver(subscribed, message);
   }
 

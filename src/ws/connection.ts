@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { WebSocket } from "ws";
-import type { Connection, Positions } from "../hub/connection.ts";
+import type { Connection, Welcome } from "../hub/connection.ts";
 import type { Delivery } from "../hub/delivery.ts";
 import { type CloseCause, closeCodes, maxReasonBytes } from "../protocol/close-codes.ts";
 import {
@@ -68,13 +68,13 @@ export class WsConnection implements Connection {
     ws.on("close", onClose);
   }
 
-  welcome(positions: Positions): void {
+  welcome({ positions, recovered }: Welcome): void {
     const frame: WelcomeFrame = {
       type: "welcome",
       connection: this.id,
       user: this.user,
       positions,
-      recovered: {},
+      recovered,
       heartbeat: this.#context.pingIntervalMs,
     };
     this.#write(jsonFrame(frame));
@@ -84,9 +84,26 @@ export class WsConnection implements Connection {
     return this.#write(delivery.encodedBy(messageFrame));
   }
 
+  pace(delivery: Delivery): Promise<void> | undefined {
+    const waiting = this.#socket.writableLength;
+    const { length } = delivery.encodedBy(messageFrame);
+    if (this.#gone || waiting === 0 || waiting + length <= this.#context.sendBufferBytes / 2) return undefined;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#socket.once("drain", resolve);
+    this.#socket.once("close", resolve);
+    return promise.finally(() => {
+      this.#socket.off("drain", resolve);
+      this.#socket.off("close", resolve);
+    });
+  }
+
+  get gone(): boolean {
+    return this.#gone;
+  }
+
   close(cause: CloseCause, reason: string = closeCodes[cause].reason): void {
     if (this.#gone) return;
-    this.gone(cause);
+    this.end(cause);
     this.#ws.close(closeCodes[cause].code, cutToBytes(reason, maxReasonBytes));
   }
 
@@ -96,12 +113,12 @@ export class WsConnection implements Connection {
 
   /** Ends the connection without a close frame. */
   terminate(): void {
-    this.gone("heartbeat");
+    this.end("heartbeat");
     this.#ws.terminate();
   }
 
   /** Reports once that the connection is going. */
-  gone(cause: CloseCause | "client" | "heartbeat" | "protocol_error"): void {
+  end(cause: CloseCause | "client" | "heartbeat" | "protocol_error"): void {
     if (this.#gone) return;
     this.#gone = true;
     this.#context.onGone(this, cause);
@@ -166,11 +183,11 @@ function onPingOrPong(this: WebSocket): void {
 /** `ws` found a violation of the protocol and is closing with 1002, 1007 or 1009, or the socket broke. */
 function onError(this: WebSocket, error: Error): void {
   const { code } = error as NodeJS.ErrnoException;
-  (this as ConnectionSocket).connection?.gone(code?.startsWith("WS_ERR_") ? "protocol_error" : "client");
+  (this as ConnectionSocket).connection?.end(code?.startsWith("WS_ERR_") ? "protocol_error" : "client");
 }
 
 function onClose(this: WebSocket): void {
-  (this as ConnectionSocket).connection?.gone("client");
+  (this as ConnectionSocket).connection?.end("client");
 }
 
 /** Cuts a text so that its UTF-8 has at most the given number of bytes, without breaking a character. */

@@ -9,6 +9,7 @@ import type { AllowedOrigin } from "../config.ts";
 import { BelfryError, toBelfryError } from "../errors.ts";
 import type { Admission, Hub } from "../hub/hub.ts";
 import type { Log } from "../log.ts";
+import { parseSince, type Resumption } from "../protocol/since.ts";
 import { parseOffer } from "../protocol/subprotocols.ts";
 import { type ConnectionContext, ConnectionSocket, WsConnection } from "./connection.ts";
 
@@ -89,8 +90,8 @@ export class Upgrades {
     this.#handshakes++;
     let admission: Admission | undefined;
     try {
-      const user = this.#check(request);
-      admission = await this.#options.hub.admit(user);
+      const { user, since } = this.#check(request);
+      admission = await this.#options.hub.admit(user, since);
       if (this.#draining) throw draining();
       if (socket.destroyed || !socket.writable) throw new BelfryError("malformed", "the client has gone");
       this.#complete(request, socket, head, user, admission);
@@ -105,10 +106,11 @@ export class Upgrades {
     }
   }
 
-  /** Everything that can be decided at once; returns the user. */
-  #check(request: IncomingMessage): string | null {
+  /** Everything that can be decided at once. */
+  #check(request: IncomingMessage): { user: string | null; since: Resumption } {
     const { allowedOrigins, authenticator, checkHead, hub, maxConnections } = this.#options;
-    if (request.url?.split("?", 1)[0] !== wsPath) throw new BelfryError("not_found", "the WebSocket is at /ws");
+    const [path, query = ""] = request.url?.split("?", 2) ?? [];
+    if (path !== wsPath) throw new BelfryError("not_found", "the WebSocket is at /ws");
     checkHead(request);
     const { headers } = request;
     if (!isOriginAllowed(headers.origin, allowedOrigins)) {
@@ -121,7 +123,10 @@ export class Upgrades {
     }
     const offer = parseOffer(headers["sec-websocket-protocol"]);
     if (typeof offer === "string") throw new BelfryError("malformed", offer);
-    return authenticator.authenticate(offer.flag ?? bearerToken(headers.authorization)).user;
+    const { user } = authenticator.authenticate(offer.flag ?? bearerToken(headers.authorization));
+    const since = parseSince(query);
+    if (typeof since === "string") throw new BelfryError("malformed", since);
+    return { user, since };
   }
 
   #complete(request: IncomingMessage, socket: Duplex, head: Buffer, user: string | null, admission: Admission): void {

@@ -1,11 +1,11 @@
 import { describe, expect, it, onTestFinished } from "vitest";
-import type { Broker, BrokerHandler, HistoryOptions, Message, Publication } from "../../src/broker/broker.ts";
+import type { Broker, BrokerHandler, BrokerOptions, Message, Publication } from "../../src/broker/broker.ts";
 import { parseId } from "../../src/protocol/positions.ts";
 import { broadcastStream, topicStream, userStream } from "../../src/protocol/streams.ts";
 import { until } from "../support/service.ts";
 
 /** Makes the brokers of one world: of replicas that share whatever they share. In memory there is just one. */
-export type BrokerWorld = (history: HistoryOptions) => () => Broker;
+export type BrokerWorld = (history: BrokerOptions) => () => Broker;
 
 /** A broker, and what it reported. */
 interface Replica {
@@ -19,7 +19,7 @@ const bob = userStream("bob");
 
 /** What every broker promises, whatever stands behind it. */
 export function describeBroker(name: string, world: BrokerWorld): void {
-  const history = { historySize: 1000, historyTtlSeconds: 3600 };
+  const history = { historySize: 1000, historyTtlSeconds: 3600, idempotencyTtlSeconds: 3600 };
 
   async function replica(create: () => Broker, answer: unknown = "here"): Promise<Replica> {
     const received: Message[] = [];
@@ -41,7 +41,7 @@ export function describeBroker(name: string, world: BrokerWorld): void {
     return { broker, received, questions };
   }
 
-  const one = (options: Partial<HistoryOptions> = {}) => replica(world({ ...history, ...options }));
+  const one = (options: Partial<BrokerOptions> = {}) => replica(world({ ...history, ...options }));
 
   describe(name, () => {
     it("numbers the messages of a stream from 1 without a hole, each stream on its own", async () => {
@@ -66,18 +66,17 @@ export function describeBroker(name: string, world: BrokerWorld): void {
       const { broker, received } = await one();
       await broker.subscribe([alice]);
       const body = '"scope":"user","data":{"ü":1e400,"z":"\\u0000\n"},"ts":1}';
-      const { id, subscribers } = await broker.publish(alice, publication({ body, ts: 17, collapse: "a b\n{}" }));
+      const { id } = await broker.publish(alice, publication({ body, ts: 17, collapse: "a b\n{}" }));
       await until(() => received.length === 1);
       expect(received[0]).toMatchObject({ stream: alice, id, ts: 17, collapse: "a b\n{}", expiresAtMs: 0 });
       expect(received[0]?.position).toEqual({ epoch: parseId(id)?.epoch, offset: 1 });
       expect(received[0]?.body.toString()).toBe(body);
-      expect(subscribers).toBe(1);
     });
 
-    it("hands nothing of a stream to a replica that is not subscribed to it, and says that nobody was", async () => {
+    it("hands nothing of a stream to a replica that is not subscribed to it", async () => {
       const { broker, received } = await one();
       await broker.subscribe([bob]);
-      expect((await broker.publish(alice, publication())).subscribers).toBe(0);
+      expect((await broker.publish(alice, publication())).receivers).toBe(0);
       await broker.publish(bob, publication());
       await until(() => received.length === 1);
       expect(received.map(({ stream }) => stream.name)).toEqual(["bob"]);
@@ -206,6 +205,92 @@ export function describeBroker(name: string, world: BrokerWorld): void {
         after = page.reaches;
       }
       expect(found).toEqual([id]);
+    });
+
+    it("counts the connections here, and itself not among the other replicas", async () => {
+      const { broker } = await one();
+      expect((await broker.publish(alice, publication())).receivers).toBe(0);
+      await broker.subscribe([alice]);
+      expect((await broker.publish(alice, publication(), 3)).receivers).toBe(3);
+      expect((await broker.publish(alice, publication({ live: true }), 3)).receivers).toBe(3);
+    });
+
+    it("publishes once under an idempotency key, and gives the first answer again", async () => {
+      const { broker, received } = await one();
+      await broker.subscribe([alice]);
+      const idempotency = { key: "order 17", fingerprint: "f" };
+      const all = await Promise.all([5, 6, 7].map((here) => broker.publish(alice, publication({ idempotency }), here)));
+      const [first, ...others] = all;
+      expect(first).toEqual({ id: expect.stringMatching(/-1$/), receivers: 5, replayed: false });
+      for (const other of others) expect(other).toEqual({ ...first, replayed: true });
+      await broker.publish(alice, publication({ idempotency: { key: "order 18", fingerprint: "f" } }));
+      await until(() => received.length === 2);
+      expect((await broker.history(alice, 0, 10)).messages.map(({ position }) => position?.offset)).toEqual([1, 2]);
+    });
+
+    it("gives a live-only message's first answer again too", async () => {
+      const { broker } = await one();
+      const given = publication({ live: true, idempotency: { key: "k", fingerprint: "f" } });
+      const first = await broker.publish(alice, given, 1);
+      expect(await broker.publish(alice, given, 2)).toEqual({ ...first, replayed: true });
+    });
+
+    it("refuses an idempotency key that was used for something else, and publishes nothing", async () => {
+      const { broker } = await one();
+      await broker.publish(alice, publication({ idempotency: { key: "k", fingerprint: "one" } }));
+      const other = broker.publish(alice, publication({ idempotency: { key: "k", fingerprint: "two" } }));
+      await expect(other).rejects.toMatchObject({ code: "invalid" });
+      expect((await broker.history(alice, 0, 10)).last).toBe(1);
+      const bobs = await broker.publish(bob, publication({ idempotency: { key: "k", fingerprint: "two" } }));
+      expect(bobs.replayed).toBe(false);
+    });
+
+    it("binds a key that belongs to no stream to one fingerprint", async () => {
+      const { broker } = await one();
+      await broker.claim({ key: "k", fingerprint: "one" });
+      await broker.claim({ key: "k", fingerprint: "one" });
+      await expect(broker.claim({ key: "k", fingerprint: "two" })).rejects.toMatchObject({ code: "invalid" });
+      await broker.claim({ key: "other", fingerprint: "two" });
+    });
+
+    it("forgets an idempotency key when its time is over", async () => {
+      const { broker } = await one({ idempotencyTtlSeconds: 0.05 });
+      const given = publication({ idempotency: { key: "k", fingerprint: "f" } });
+      await broker.publish(alice, given);
+      await until(async () => !(await broker.publish(alice, given)).replayed);
+    });
+
+    it("keeps of the messages with one collapse key the newest, in its place, and calls nothing lost", async () => {
+      const { broker, received } = await one({ historySize: 4 });
+      await broker.subscribe([alice]);
+      for (const collapse of ["price", undefined, "price", "state", "price"]) {
+        await broker.publish(alice, publication({ collapse }));
+      }
+      const page = await broker.history(alice, 0, 10);
+      expect(page.messages.map(({ position }) => position?.offset)).toEqual([2, 4, 5]);
+      expect(page).toMatchObject({ first: 1, last: 5, reaches: 5 });
+      await until(() => received.length === 5);
+      expect((await broker.history(bob, 0, 10)).messages).toEqual([]);
+    });
+
+    it("collapses nothing with a message that history holds no longer", async () => {
+      const { broker } = await one({ historySize: 2 });
+      await broker.publish(alice, publication({ collapse: "k" }));
+      for (let n = 0; n < 3; n++) await broker.publish(alice, publication());
+      await broker.publish(alice, publication({ collapse: "k" }));
+      const page = await broker.history(alice, 0, 10);
+      expect(page.messages.map(({ position }) => position?.offset)).toEqual([4, 5]);
+      expect(page.first).toBe(4);
+    });
+
+    it("says what is lost when all that was kept is too old, and when the stream goes on then", async () => {
+      const { broker } = await one();
+      const old = Date.now() - 3_601_000;
+      for (let n = 0; n < 3; n++) await broker.publish(alice, publication({ ts: old }));
+      expect(await broker.history(alice, 0, 10)).toMatchObject({ first: 4, last: 3, messages: [] });
+      await broker.publish(alice, publication());
+      const page = await broker.history(alice, 0, 10);
+      expect([page.first, page.messages.map(({ position }) => position?.offset)]).toEqual([4, [4]]);
     });
 
     it("asks the replicas subscribed to a stream, and nobody else", async () => {

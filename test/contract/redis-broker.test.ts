@@ -15,6 +15,7 @@ describe("RedisBroker", () => {
       log: createLog("silent"),
       historySize: 10,
       historyTtlSeconds: 60,
+      idempotencyTtlSeconds: 60,
       onMalformed: () => void malformed++,
     });
     const connected = Promise.withResolvers<void>();

@@ -31,7 +31,7 @@ describe("the error table", () => {
   it("answers a wrong method with 405 and the methods that are right", async () => {
     const { call } = await startService();
     const allowed = {
-      "/broadcast": "POST",
+      "/broadcast": "POST, GET, HEAD",
       "/users/a": "GET, HEAD",
       "/users/a/connections": "DELETE",
       "/batch": "POST",

@@ -35,6 +35,7 @@ describe("Belfry in somebody's own server", () => {
     expect(await belfry.hub.broadcast({ n: 1 }, { event: "e" })).toEqual({
       id: expect.stringMatching(/^b-/),
       receivers: 1,
+      replayed: false,
     });
     expect(await client.next()).toMatchObject({ scope: "broadcast", event: "e", data: { n: 1 } });
     expect((await belfry.hub.broadcastUser("alice", [1])).receivers).toBe(1);

@@ -88,12 +88,14 @@ export class FakeBroker implements Broker {
     this.#logs.set(stream.key, { epoch, offset: 0, entries: [] });
   }
 
-  async publish(stream: Stream, given: Publication): Promise<Published> {
+  async claim(): Promise<void> {}
+
+  async publish(stream: Stream, given: Publication, here = 0): Promise<Published> {
     await this.#enter("publish", stream.key);
     const message = given.live ? liveMessage(stream, given) : this.#store(stream, given);
     const reaches = this.subscribed.has(stream.key) && !this.deaf;
     if (reaches) this.handler?.onMessage(message);
-    return { id: message.id, subscribers: reaches ? 1 : 0 };
+    return { id: message.id, receivers: here, replayed: false };
   }
 
   async subscribe(streams: readonly Stream[]): Promise<Position[]> {

@@ -1,4 +1,4 @@
-import type { Connection, Positions } from "../../src/hub/connection.ts";
+import type { Connection, Welcome } from "../../src/hub/connection.ts";
 import type { Delivery } from "../../src/hub/delivery.ts";
 import type { CloseCause } from "../../src/protocol/close-codes.ts";
 
@@ -14,7 +14,7 @@ export class FakeConnection implements Connection {
   /** Ids of the messages handed over. */
   readonly ids: string[] = [];
   readonly closes: { cause: CloseCause; reason: string | undefined }[] = [];
-  welcomed: Positions | undefined;
+  welcomed: Welcome | undefined;
   /** Set to refuse messages, as a slow client's connection does. */
   slow = false;
   /** What the transport does when the connection goes: it takes it out of the hub. */
@@ -24,8 +24,16 @@ export class FakeConnection implements Connection {
     this.user = user;
   }
 
-  welcome(positions: Positions): void {
-    this.welcomed = positions;
+  welcome(welcome: Welcome): void {
+    this.welcomed = welcome;
+  }
+
+  get gone(): boolean {
+    return this.closes.length > 0;
+  }
+
+  pace(): Promise<void> | undefined {
+    return undefined;
   }
 
   deliver({ message }: Delivery): boolean {

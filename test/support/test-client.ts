@@ -41,7 +41,11 @@ export class TestClient {
   }
 
   /** Connects, waits for the welcome frame and takes it. */
-  static async welcomed(port: number, protocols: string | string[] = [], options: ClientOptions = {}) {
+  static async welcomed(
+    port: number,
+    protocols: string | string[] = [],
+    options: ClientOptions & { path?: string } = {},
+  ) {
     const client = await TestClient.open(port, protocols, options);
     const welcome = await client.next();
     if (welcome.type !== "welcome") throw new Error(`the first frame is ${JSON.stringify(welcome)}`);

@@ -15,7 +15,13 @@ const overhead = 256;
 
 function start(options: Partial<MemoryBrokerOptions> = {}, handler: Partial<BrokerHandler> = {}): MemoryBroker {
   vi.spyOn(Date, "now").mockReturnValue(now);
-  const broker = new MemoryBroker({ historySize: 1000, historyTtlSeconds: 60, memoryHistoryBytes: 1e9, ...options });
+  const broker = new MemoryBroker({
+    historySize: 1000,
+    historyTtlSeconds: 60,
+    idempotencyTtlSeconds: 60,
+    memoryHistoryBytes: 1e9,
+    ...options,
+  });
   broker.start({
     onMessage: () => {},
     onQuestion: () => null,

@@ -3,7 +3,6 @@ import {
   decodeRecord,
   decodeWire,
   encodeAnswer,
-  encodeLive,
   encodeQuestion,
   encodeRecord,
 } from "../../../src/broker/redis-wire.ts";
@@ -49,7 +48,7 @@ describe("a stored message", () => {
 describe("a live-only message", () => {
   it("arrives without a position", () => {
     const stream = topicStream("news");
-    const wire = decodeWire(stream, Buffer.from(encodeLive("k3f9a1", 7, publication({ body: "x", ts: 5 }))));
+    const wire = decodeWire(stream, Buffer.from(`l k3f9a1 7 ${encodeRecord(publication({ body: "x", ts: 5 }))}`));
     const message = { stream, id: "l-k3f9a1-7", position: undefined, ts: 5, expiresAtMs: 0, collapse: undefined };
     expect(wire).toEqual({ kind: "message", message: { ...message, body: Buffer.from("x") } });
   });

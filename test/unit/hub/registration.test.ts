@@ -36,12 +36,12 @@ describe("a connection", () => {
     const hub = createHub();
     broker.store(alice, 17);
     await hub.broadcast(1);
-    expect((await connect(hub, "alice")).welcomed).toEqual({ broadcast: "b-e1-1", user: "u-e1-17" });
-    expect((await connect(hub, null)).welcomed).toEqual({ broadcast: "b-e1-1" });
+    expect((await connect(hub, "alice")).welcomed?.positions).toEqual({ broadcast: "b-e1-1", user: "u-e1-17" });
+    expect((await connect(hub, null)).welcomed?.positions).toEqual({ broadcast: "b-e1-1" });
   });
 
   it("is told positions with offset 0 in streams that are empty", async () => {
-    expect((await connect(createHub(), "alice")).welcomed).toEqual({ broadcast: "b-e1-0", user: "u-e1-0" });
+    expect((await connect(createHub(), "alice")).welcomed?.positions).toEqual({ broadcast: "b-e1-0", user: "u-e1-0" });
   });
 
   it("is told where the streams stand when it is registered, not when it was admitted", async () => {
@@ -51,7 +51,7 @@ describe("a connection", () => {
     const connection = new FakeConnection("alice");
     expect(hub.register(connection, admission)).toBe(true);
     await hub.broadcastUser("alice", 2);
-    expect(connection.welcomed?.user).toBe("u-e1-1");
+    expect(connection.welcomed?.positions.user).toBe("u-e1-1");
     expect(connection.ids).toEqual(["u-e1-2"]);
   });
 
@@ -64,7 +64,7 @@ describe("a connection", () => {
     const second = await connect(hub, "alice");
     gate.release();
     await settled();
-    expect(second.welcomed?.user).toBe("u-e1-0");
+    expect(second.welcomed?.positions.user).toBe("u-e1-0");
     expect([first.ids, second.ids]).toEqual([
       ["u-e1-1", "u-e1-2"],
       ["u-e1-1", "u-e1-2"],
@@ -77,7 +77,7 @@ describe("a connection", () => {
     const heard: unknown[] = [];
     hub.on("connect", () => heard.push(connection.welcomed));
     hub.register(connection, await hub.admit(null));
-    expect(heard).toEqual([{ broadcast: "b-e1-0" }]);
+    expect(heard).toEqual([{ positions: { broadcast: "b-e1-0" }, recovered: {} }]);
   });
 
   it("gets nothing any more after it has gone", async () => {

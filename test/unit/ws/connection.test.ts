@@ -83,14 +83,14 @@ describe("a connection", () => {
     const { connection, socket } = connect();
     connection.close("going_away", "0");
     expect(connection.deliver(message(10))).toBe(false);
-    connection.welcome({ broadcast: "b-e1-0" });
+    connection.welcome({ positions: { broadcast: "b-e1-0" }, recovered: {} });
     expect(socket.frames).toEqual([]);
   });
 
   it("welcomes its client", () => {
     const { connection, socket } = connect();
-    connection.welcome({ broadcast: "b-e1-1", user: "u-e1-2" });
     const positions = { broadcast: "b-e1-1", user: "u-e1-2" };
+    connection.welcome({ positions, recovered: {} });
     const frame = { type: "welcome", connection: connection.id, user: "alice", positions, heartbeat: 25_000 };
     expect(socket.last).toMatchObject(frame);
   });

@@ -16,6 +16,11 @@ export class Fifo<T> {
     return this.#items[this.#head];
   }
 
+  /** The item at an index, counted from the front. */
+  at(index: number): T | undefined {
+    return this.#items[this.#head + index];
+  }
+
   /** Takes the item at the front out. */
   shift(): T | undefined {
     if (this.length === 0) return undefined;

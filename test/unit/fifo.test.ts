@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Fifo } from "../../../src/broker/fifo.ts";
+import { Fifo } from "../../src/fifo.ts";
 
 function filled(count: number): Fifo<number> {
   const fifo = new Fifo<number>();

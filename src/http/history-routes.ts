@@ -1,0 +1,55 @@
+import type { Message } from "../broker/broker.ts";
+import { BelfryError } from "../errors.ts";
+import type { Hub } from "../hub/hub.ts";
+import { parseId } from "../protocol/positions.ts";
+import { broadcastStream, type Stream, topicStream, userStream } from "../protocol/streams.ts";
+import type { Answer, Call, Route } from "./route.ts";
+import { historyAnswerSchema, historyQuerySchema } from "./schemas.ts";
+
+/** Messages in a page when the caller does not say how many. */
+const defaultLimit = 100;
+
+/** Bytes of messages after which a page ends early, with one message at least. */
+const maxPageBytes = 4 * 1024 * 1024;
+
+/** The routes that read history. */
+export function historyRoutes(hub: Hub): Route[] {
+  const route = (path: string, of: string, streamOf: (call: Call) => Stream): Route => ({
+    method: "get",
+    path,
+    summary: `Read the history of ${of}, page by page.`,
+    right: "read",
+    query: historyQuerySchema,
+    answer: { status: 200, description: "Messages in their order, oldest first.", schema: historyAnswerSchema },
+    handle: (call) => readHistory(hub, streamOf(call), call),
+  });
+  return [
+    route("/broadcast", "broadcasts", () => broadcastStream),
+    route("/users/:id/messages", "a user's messages", ({ params }) => userStream(params["id"] ?? "")),
+    route("/topics/:topic/messages", "a topic", ({ params }) => topicStream(params["topic"] ?? "")),
+  ];
+}
+
+async function readHistory(hub: Hub, stream: Stream, { query }: Call): Promise<Answer> {
+  const after = query["after"] === undefined ? undefined : parseId(query["after"]);
+  if (query["after"] !== undefined && after?.scope !== stream.scope) {
+    const errors = [{ path: "after", message: "expected the id of a stored message of this stream" }];
+    throw new BelfryError("invalid", "the query is not valid", { errors });
+  }
+  const limit = Number(query["limit"] ?? defaultLimit);
+  const page = await hub.history(stream, after, limit);
+  const messages = cutToSize(page.messages).map(({ id, body }) => `{"id":"${id}",${body}`);
+  const { epoch, first, last } = page;
+  // The messages are written as they are stored, so that their data is what was sent.
+  const body = `{"epoch":"${epoch}","first":${first},"last":${last},"messages":[${messages.join(",")}]}`;
+  return { status: 200, body, contentType: "application/json" };
+}
+
+function cutToSize(messages: readonly Message[]): readonly Message[] {
+  let bytes = 0;
+  const end = messages.findIndex(({ body }, index) => {
+    bytes += body.length;
+    return index > 0 && bytes > maxPageBytes;
+  });
+  return end === -1 ? messages : messages.slice(0, end);
+}

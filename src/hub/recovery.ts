@@ -1,0 +1,83 @@
+import { setTimeout as pause, setImmediate as turn } from "node:timers/promises";
+import type { Message } from "../broker/broker.ts";
+import type { Position } from "../protocol/positions.ts";
+import type { Connection } from "./connection.ts";
+import { Delivery } from "./delivery.ts";
+import type { HistoryReader } from "./history-reader.ts";
+import type { SubscribedStream } from "./subscribed-streams.ts";
+import { Tail } from "./tail.ts";
+
+/** Pause before history is asked again after it could not be read, in ms. */
+const retryMs = 500;
+
+/** Pause before looking again whether this replica has come to where the client already was, in ms. */
+const lagMs = 10;
+
+/**
+ * Gives a connection everything of a stream from a place on and then makes it live: history, page by page as fast as the
+ * client reads, then what this replica was handed meanwhile, and in the same moment membership. At no point are messages
+ * kept for one connection alone. Closes the connection with `position_lost` when history is trimmed before it was read.
+ */
+export async function recover(
+  connection: Connection,
+  subscribed: SubscribedStream,
+  from: Position,
+  reader: HistoryReader,
+): Promise<void> {
+  subscribed.recovering.add(connection);
+  subscribed.tail ??= new Tail(subscribed.position?.offset ?? 0);
+  try {
+    await replay(connection, subscribed, from, reader);
+  } finally {
+    subscribed.recovering.delete(connection);
+    if (subscribed.recovering.size === 0) subscribed.tail = undefined;
+  }
+}
+
+async function replay(
+  connection: Connection,
+  subscribed: SubscribedStream,
+  { epoch, offset: begin }: Position,
+  reader: HistoryReader,
+): Promise<void> {
+  let done = begin;
+  while (!connection.gone && subscribed.position?.epoch === epoch) {
+    const here = subscribed.position.offset;
+    const rest = done <= here ? subscribed.tail?.behind(done) : undefined;
+    if (rest || done === here) {
+      // No await from here to the end: nothing can come in between.
+      if ((rest ?? []).every((message) => connection.deliver(new Delivery(message))))
+        subscribed.members.add(connection);
+      return;
+    }
+    if (done > here) {
+      // The client was ahead on another replica.
+      await pause(lagMs);
+      continue;
+    }
+    const page = await reader.read(subscribed.stream, done).catch(() => undefined);
+    if (!page) {
+      await pause(retryMs);
+      continue;
+    }
+    if (page.epoch !== epoch || page.first > done + 1) break;
+    const until = subscribed.position.offset;
+    await deliverAll(connection, page.messages, done, until);
+    done = Math.min(page.reaches, until);
+    // Others have their turn between two pages.
+    await turn();
+  }
+  connection.close("position_lost");
+}
+
+/** Delivers the messages behind one offset up to another, no faster than the client takes them. */
+async function deliverAll(connection: Connection, messages: readonly Message[], after: number, until: number) {
+  for (const message of messages) {
+    const { offset } = message.position ?? { offset: 0 };
+    if (offset <= after) continue;
+    if (offset > until) return;
+    const delivery = new Delivery(message);
+    for (let wait = connection.pace(delivery); wait; wait = connection.pace(delivery)) await wait;
+    if (!connection.deliver(delivery)) return;
+  }
+}
