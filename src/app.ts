@@ -13,8 +13,8 @@ import { type Config, readConfig } from "./config.ts";
 import { createHttpApp } from "./http/app.ts";
 import { receiveExternalPublish } from "./http/external-publish.ts";
 import { historyRoutes } from "./http/history-routes.ts";
-import { checkHead, closeListener, createListener, listen } from "./http/listener.ts";
-import { describeApi } from "./http/openapi.ts";
+import { closeListener, createListener, listen } from "./http/listener.ts";
+import { openapiRoute } from "./http/openapi.ts";
 import { healthRoutes, operationsRoutes, upgradeRoute } from "./http/operations-routes.ts";
 import { publishRoutes } from "./http/publish-routes.ts";
 import { remoteAddressOf } from "./http/remote-address.ts";
@@ -25,7 +25,7 @@ import { type Client, Hub } from "./hub/hub.ts";
 import { createLog, type Log } from "./log.ts";
 import { Metrics } from "./metrics.ts";
 import { version } from "./version.ts";
-import type { WsConnection } from "./ws/connection.ts";
+import type { EndCause, WsConnection } from "./ws/connection.ts";
 import { Heartbeat } from "./ws/heartbeat.ts";
 import { Upgrades, wsPath } from "./ws/upgrade.ts";
 
@@ -88,7 +88,9 @@ export class Belfry {
   }
 
   private constructor({ server, onMessage, log, ...given }: BelfryOptions) {
-    const config: Config = { ...readConfig({}), ...given };
+    // An option that is undefined counts as not given: a limit must not be switched off by accident.
+    const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+    const config: Config = { ...readConfig({}), ...set };
     this.#config = config;
     this.#host = server;
     this.#onMessage = onMessage;
@@ -97,13 +99,15 @@ export class Belfry {
     this.hub = this.#createHub();
     this.#heartbeat = new Heartbeat(config);
     this.#upgrades = this.#createUpgrades();
+    const { apiPort } = config;
     const context = this.#endpointContext();
-    this.handler = createHttpApp(context, [...this.#publicRoutes(), ...this.#apiRoutes()], true);
+    const publicRoutes = this.#publicRoutes();
+    const apiRoutes = this.#apiRoutes(publicRoutes);
+    this.handler = createHttpApp(context, [...publicRoutes, ...apiRoutes], true);
     if (!server) {
-      const { apiPort } = config;
-      const publicRoutes = [...this.#publicRoutes(), ...(apiPort === undefined ? this.#apiRoutes() : [])];
-      this.#addListener("port", config.port, createHttpApp(context, publicRoutes));
-      if (apiPort !== undefined) this.#addListener("apiPort", apiPort, createHttpApp(context, this.#apiRoutes()));
+      const onPort = apiPort === undefined ? [...publicRoutes, ...apiRoutes] : publicRoutes;
+      this.#addListener("port", config.port, createHttpApp(context, onPort));
+      if (apiPort !== undefined) this.#addListener("apiPort", apiPort, createHttpApp(context, apiRoutes));
     }
     this.#metrics.observe({
       connections: () => ({ ws: this.hub.size }),
@@ -149,13 +153,16 @@ export class Belfry {
     await drainConnections(this.hub, drainTimeoutMs);
     const graceMs = Math.max(minGraceMs, deadlineMs - performance.now());
     const cut = setTimeout(() => this.#upgrades.terminate(), graceMs);
-    await Promise.all(this.#listeners.map(({ server }) => closeListener(server, graceMs)));
-    await this.#upgrades.closed();
-    clearTimeout(cut);
-    this.#host?.off("upgrade", this.#onUpgrade);
-    this.#heartbeat.close();
-    await this.hub.close();
-    this.#metrics.close();
+    try {
+      await Promise.all(this.#listeners.map(({ server }) => closeListener(server, graceMs)));
+      await this.#upgrades.closed();
+    } finally {
+      clearTimeout(cut);
+      this.#host?.off("upgrade", this.#onUpgrade);
+      this.#heartbeat.close();
+      await this.hub.close();
+      this.#metrics.close();
+    }
   }
 
   #createBroker(): Broker {
@@ -198,7 +205,6 @@ export class Belfry {
       log: this.#log,
       authenticator: new FlagAuthenticator(allowAnonymous),
       remoteAddress: remoteAddressOf(trustProxy),
-      checkHead,
       context: {
         ...this.#config,
         onGone: (connection, cause) => this.#gone(connection, cause),
@@ -213,7 +219,7 @@ export class Belfry {
     });
   }
 
-  #gone(connection: WsConnection, cause: string): void {
+  #gone(connection: WsConnection, cause: EndCause): void {
     this.hub.unregister(connection);
     this.#heartbeat.delete(connection);
     if (cause !== "client") this.#metrics.droppedConnections.inc({ reason: cause });
@@ -226,7 +232,6 @@ export class Belfry {
       keys: new ApiKeys(apiKeys, maxPublishesPerSecond),
       metrics: this.#metrics,
       log: this.#log,
-      checkHead,
     };
   }
 
@@ -234,22 +239,14 @@ export class Belfry {
     return [...healthRoutes(this.#broker, () => this.#draining), upgradeRoute(wsPath)];
   }
 
-  #apiRoutes(): Route[] {
-    const routes: Route[] = [
+  #apiRoutes(publicRoutes: readonly Route[]): Route[] {
+    const routes = [
       ...publishRoutes(this.hub, this.#config.maxPayloadBytes),
       ...historyRoutes(this.hub),
       ...userRoutes(this.hub),
       ...operationsRoutes(this.hub, this.#metrics),
-      {
-        method: "get",
-        path: "/openapi.json",
-        summary: "This description.",
-        answer: { status: 200, description: "OpenAPI 3.1." },
-        handle: () => ({ status: 200, body: description }),
-      },
     ];
-    const description = describeApi([...this.#publicRoutes(), ...routes], version);
-    return routes;
+    return [...routes, openapiRoute([...publicRoutes, ...routes], version)];
   }
 
   #addListener(name: "port" | "apiPort", port: number, app: Express): void {

@@ -83,7 +83,10 @@ export class BelfryError extends Error {
     if (this.retryAfterSeconds !== undefined) headers["Retry-After"] = String(this.retryAfterSeconds);
     if (this.allow) headers["Allow"] = this.allow.join(", ");
     if (this.code === "unauthorized") headers["WWW-Authenticate"] = "Bearer";
-    if (this.code === "upgrade_required") headers["Upgrade"] = "websocket";
+    if (this.code === "upgrade_required") {
+      // RFC 9110 section 15.5.22 and RFC 6455 section 4.4; after the refusal nothing else is said on the connection.
+      Object.assign(headers, { Upgrade: "websocket", Connection: "Upgrade, close", "Sec-WebSocket-Version": "13" });
+    }
     return headers;
   }
 }

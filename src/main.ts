@@ -28,8 +28,9 @@ const belfry = await Belfry.start({ ...config, log }).catch((error: unknown) => 
   process.exit(1);
 });
 
-/** SIGTERM drains; SIGINT, somebody at a terminal, ends at once; a second signal does not wait for the first. */
 let stopping = false;
+
+/** SIGTERM drains; SIGINT, somebody at a terminal, ends at once; a second signal does not wait for the first. */
 async function stop(signal: NodeJS.Signals): Promise<void> {
   if (stopping) process.exit(1);
   stopping = true;

@@ -73,7 +73,10 @@ export interface BrokerHandler {
    * handed over would let the newer one overtake it.
    */
   onMessage(message: Message): void;
-  /** Another replica, or this one, asks those subscribed to `stream`; the answer must be JSON. */
+  /**
+   * Another replica, or this one, asks those subscribed to `stream`; the answer must be JSON. Undefined: the question is
+   * not known here, and nobody answers.
+   */
   onQuestion(stream: Stream, question: unknown): unknown;
   /** A backend published around the API. The payload is as it came, and not checked in any way. */
   onExternalPublish(payload: Buffer): void;

@@ -31,13 +31,13 @@ const maxIdempotencyKeys = 100_000;
 interface Entry {
   readonly offset: number;
   readonly message: Message;
-  readonly log: Log;
+  readonly log: StreamHistory;
   readonly bytes: number;
   stored: boolean;
 }
 
 /** One stream's life in this process. */
-interface Log {
+interface StreamHistory {
   readonly epoch: string;
   offset: number;
   /** The newest offset that is kept no longer although it mattered. */
@@ -61,7 +61,7 @@ interface First {
 export class MemoryBroker implements Broker {
   readonly #options: MemoryBrokerOptions;
   /** In order of use, so that the longest unused stand first. */
-  readonly #logs = new Map<string, Log>();
+  readonly #logs = new Map<string, StreamHistory>();
   readonly #subscribed = new Set<string>();
   /** Every stored message, oldest first, among others already dropped from their log. */
   readonly #ages = new Fifo<Entry>();
@@ -174,17 +174,17 @@ export class MemoryBroker implements Broker {
   }
 
   /** Drops the older message with the same collapse key: nothing that matters is lost with it. */
-  #replace(log: Log, collapse: string, entry: Entry): void {
+  #replace(log: StreamHistory, collapse: string, entry: Entry): void {
     const older = log.collapsing.get(collapse);
     if (older) this.#drop(older);
     log.collapsing.set(collapse, entry);
   }
 
   /** The stream's log, made when there is none, and marked as just used. */
-  #log(stream: Stream): Log {
+  #log(stream: Stream): StreamHistory {
     let log = this.#logs.get(stream.key);
     if (log) this.#logs.delete(stream.key);
-    else log = newLog();
+    else log = newHistory();
     this.#logs.set(stream.key, log);
     if (this.#logs.size > maxStreams) this.#forgetUnused();
     return log;
@@ -202,7 +202,7 @@ export class MemoryBroker implements Broker {
   }
 
   /** Drops the oldest message that is stored, with those before it that are not. */
-  #dropOldest(log: Log): void {
+  #dropOldest(log: StreamHistory): void {
     let entry = log.entries.shift();
     while (entry && !entry.stored) entry = log.entries.shift();
     if (!entry) return;
@@ -251,7 +251,7 @@ export class MemoryBroker implements Broker {
   }
 }
 
-function newLog(): Log {
+function newHistory(): StreamHistory {
   return { epoch: newEpoch(), offset: 0, lost: 0, entries: new Fifo(), storedCount: 0, collapsing: new Map() };
 }
 

@@ -12,10 +12,10 @@ import {
   type Publication,
   type Published,
 } from "./broker.ts";
-import { Questions } from "./questions.ts";
+import { PendingQuestions } from "./pending-questions.ts";
 import { createRedisClient, type RedisClient } from "./redis-client.ts";
 import { publishScript } from "./redis-scripts.ts";
-import { decodeRecord, decodeWire, encodeAnswer, encodeQuestion, encodeRecord } from "./redis-wire.ts";
+import { decodeAnswer, decodeRecord, decodeWire, encodeAnswer, encodeQuestion, encodeRecord } from "./redis-wire.ts";
 
 /** Settings of {@link RedisBroker}. */
 export interface RedisBrokerOptions extends BrokerOptions {
@@ -32,6 +32,9 @@ export interface RedisBrokerOptions extends BrokerOptions {
 
 /** Longest wait for the answers to a question, in ms. */
 const answerTimeoutMs = 1000;
+
+/** Pause between two looks at whether the subscriptions still bring anything, in ms. */
+const probeIntervalMs = 3000;
 
 /** Operations under way at once; more are refused, so that a hanging Redis does not fill the memory. */
 const maxPending = 10_000;
@@ -51,9 +54,11 @@ export class RedisBroker implements Broker {
   readonly #commands: RedisClient;
   readonly #subscriber: RedisClient;
   readonly #instance = newEpoch();
-  readonly #questions = new Questions(answerTimeoutMs);
+  readonly #questions = new PendingQuestions(answerTimeoutMs);
   readonly #streams = new Map<string, Stream>();
   #handler: BrokerHandler | undefined;
+  #probe: NodeJS.Timeout | undefined;
+  #probesMissed = 0;
   /** What was logged last of the connection; undefined: nothing yet. */
   #up: boolean | undefined;
   #closed = false;
@@ -79,6 +84,7 @@ export class RedisBroker implements Broker {
       client.on("error", (error: Error) => this.#disconnected(error));
       client.connect().catch(() => {});
     }
+    this.#probe = setInterval(() => void this.#probeSubscriber(), probeIntervalMs);
   }
 
   async publish(stream: Stream, publication: Publication, here?: number): Promise<Published> {
@@ -178,6 +184,7 @@ export class RedisBroker implements Broker {
   async close(): Promise<void> {
     this.#closed = true;
     this.#up = false;
+    clearInterval(this.#probe);
     this.#commands.disconnect();
     this.#subscriber.disconnect();
     this.#questions.close();
@@ -237,6 +244,22 @@ export class RedisBroker implements Broker {
     this.#handler?.onConnected();
   }
 
+  /**
+   * A connection can be healthy and yet deaf: its peer has vanished without a word, or was demoted in a failover. So this
+   * replica sends something to itself, the way that messages go; when nothing arrives twice in a row, it subscribes anew.
+   */
+  async #probeSubscriber(): Promise<void> {
+    if (!this.#up) return;
+    const send = (request: string) => this.#commands.publish(this.#replyChannel, encodeAnswer(request, null));
+    const answers = await this.#questions.ask(send).catch(() => undefined);
+    // When it could not even be sent, the commands' connection is what is broken, and that shows by itself.
+    this.#probesMissed = answers?.length === 0 ? this.#probesMissed + 1 : 0;
+    if (this.#probesMissed < 2 || !this.#up) return;
+    this.#probesMissed = 0;
+    this.#options.log.warn("the subscriptions in Redis bring nothing any more; subscribing anew");
+    this.#subscriber.disconnect(true);
+  }
+
   /** Logged once, not with every try. */
   #disconnected(error?: Error): void {
     if (this.#up === false || this.#closed) return;
@@ -250,12 +273,16 @@ export class RedisBroker implements Broker {
       this.#handler?.onExternalPublish(payload);
       return;
     }
-    // The reply channel belongs to no stream; answers do not look at it. A stream just left may still have one message.
-    const stream = channel === this.#replyChannel ? noStream : this.#streams.get(channel);
+    if (channel === this.#replyChannel) {
+      const reply = this.#decode(() => decodeAnswer(payload));
+      if (reply) this.#questions.answered(reply.request, reply.answer);
+      return;
+    }
+    // A stream that was just left may still have a message on its way.
+    const stream = this.#streams.get(channel);
     if (!stream) return;
     const wire = this.#decode(() => decodeWire(stream, payload));
     if (wire?.kind === "message") this.#handler?.onMessage(wire.message);
-    else if (wire?.kind === "answer") this.#questions.answered(wire.request, wire.answer);
     else if (wire) this.#answer(stream, wire.request, wire.replyChannel, wire.question);
   }
 
@@ -272,8 +299,12 @@ export class RedisBroker implements Broker {
   }
 
   #answer(stream: Stream, request: string, replyChannel: string, question: unknown): void {
-    const answer = encodeAnswer(request, this.#handler?.onQuestion(stream, question) ?? null);
-    this.#commands.publish(replyChannel, answer).catch((error: unknown) => {
+    const answer = this.#handler?.onQuestion(stream, question);
+    if (answer === undefined) {
+      this.#options.log.warn("unknown question from another replica");
+      return;
+    }
+    this.#commands.publish(replyChannel, encodeAnswer(request, answer)).catch((error: unknown) => {
       this.#options.log.warn({ err: error }, "an answer could not be sent");
     });
   }
@@ -299,8 +330,6 @@ export class RedisBroker implements Broker {
 }
 
 const empty = Buffer.alloc(0);
-
-const noStream: Stream = { scope: "topic", name: "", key: "" };
 
 /** The offset in the id of a Redis stream entry, `OFFSET-0`. */
 function offsetOf(id: Buffer): string {

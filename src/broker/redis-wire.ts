@@ -13,11 +13,10 @@ import type { Message, Publication } from "./broker.ts";
  * COLLAPSE is a JSON string and runs to the end of the line: JSON escapes line feeds.
  */
 
-/** What arrives on a channel. */
+/** What arrives on a stream's channel. */
 export type WireMessage =
   | { readonly kind: "message"; readonly message: Message }
-  | { readonly kind: "question"; readonly request: string; readonly replyChannel: string; readonly question: unknown }
-  | { readonly kind: "answer"; readonly request: string; readonly answer: unknown };
+  | { readonly kind: "question"; readonly request: string; readonly replyChannel: string; readonly question: unknown };
 
 /** The part of a message that the publisher writes: the script puts its kind and its place before it. */
 export function encodeRecord(publication: Publication): string {
@@ -36,10 +35,10 @@ export function encodeAnswer(request: string, answer: unknown): string {
 }
 
 /**
- * Reads what arrived on a channel.
+ * Reads what arrived on a stream's channel.
  *
  * @param stream the stream whose channel it was
- * @throws Error when it is none of the four forms
+ * @throws Error when it is none of the first three forms
  */
 export function decodeWire(stream: Stream, payload: Buffer): WireMessage {
   const [header, body] = splitLine(payload);
@@ -49,8 +48,19 @@ export function decodeWire(stream: Stream, payload: Buffer): WireMessage {
   if (kind === "q") {
     return { kind: "question", request: first, replyChannel: second, question: JSON.parse(body.toString()) };
   }
-  if (kind === "a") return { kind: "answer", request: first, answer: JSON.parse(body.toString()) };
-  throw new Error("neither a message, a question nor an answer");
+  throw new Error("neither a message nor a question");
+}
+
+/**
+ * Reads what arrived on a replica's own channel.
+ *
+ * @throws Error when it is no answer
+ */
+export function decodeAnswer(payload: Buffer): { readonly request: string; readonly answer: unknown } {
+  const [header, body] = splitLine(payload);
+  const [kind, request] = header.split(" ");
+  if (kind !== "a" || request === undefined) throw new Error("not an answer");
+  return { request, answer: JSON.parse(body.toString()) };
 }
 
 /** Reads one entry of a stream's history. */

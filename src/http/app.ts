@@ -1,5 +1,5 @@
 import express, { type ErrorRequestHandler, type Express, type Request, type Response } from "express";
-import { BelfryError } from "../errors.ts";
+import { BelfryError, toBelfryError } from "../errors.ts";
 import { type EndpointContext, serve } from "./endpoint.ts";
 import type { Route } from "./route.ts";
 
@@ -31,7 +31,7 @@ export function createHttpApp(context: EndpointContext, routes: readonly Route[]
   // What express itself throws: a path that is not percent-encoded UTF-8.
   const onError: ErrorRequestHandler = (error, request, response, _next) => {
     const malformed = new BelfryError("malformed", "the path is not percent-encoded UTF-8");
-    return serve(context, request, response, error instanceof URIError ? malformed : error);
+    return serve(context, request, response, error instanceof URIError ? malformed : toBelfryError(error));
   };
   app.use(onError);
   return app;

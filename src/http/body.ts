@@ -17,12 +17,22 @@ export interface JsonBody {
 export async function readJson(request: IncomingMessage, maxBytes: number): Promise<JsonBody> {
   checkContentType(request);
   const bytes = await readBytes(request, maxBytes);
-  if (!isUtf8(bytes)) throw new BelfryError("malformed", "the body is not valid UTF-8");
+  return parseJson(bytes, "the body");
+}
+
+/**
+ * Reads JSON from bytes.
+ *
+ * @param what what errors call it
+ * @throws BelfryError `malformed`
+ */
+export function parseJson(bytes: Buffer, what: string): JsonBody {
+  if (!isUtf8(bytes)) throw new BelfryError("malformed", `${what} is not valid UTF-8`);
   const text = bytes.toString();
   try {
     return { value: JSON.parse(text), text };
   } catch (error) {
-    throw new BelfryError("malformed", `the body is not JSON: ${withoutQuote(error)}`);
+    throw new BelfryError("malformed", `${what} is not JSON: ${withoutQuote(error)}`);
   }
 }
 

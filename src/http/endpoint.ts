@@ -6,6 +6,7 @@ import { BelfryError, toBelfryError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import { isName, maxNameLength } from "../protocol/user-ids.ts";
+import { checkHead } from "../raw-http.ts";
 import { readJson } from "./body.ts";
 import type { Answer, Call, Route } from "./route.ts";
 import { nameSchema, toErrors, validate } from "./schemas.ts";
@@ -15,8 +16,6 @@ export interface EndpointContext {
   readonly keys: ApiKeys;
   readonly metrics: Metrics;
   readonly log: Log;
-  /** Throws when the head of a request is over the limits. */
-  readonly checkHead: (request: IncomingMessage) => void;
 }
 
 /** What a caller may name a request, so that it can be found in the logs of both sides. */
@@ -26,7 +25,7 @@ const requestIdPattern = /^[\w.:/+=-]{1,128}$/;
  * Serves one request: checks key, limits and input, calls the route's handler, and writes its answer or, as RFC 9457
  * problem details, its error. It never throws and never leaves a request unanswered.
  *
- * @param route undefined: there is no such route; `error` says what to answer
+ * @param route the route, or the error to answer where there is none
  * @param params values of the path's parameters, decoded
  */
 export async function serve(
@@ -64,7 +63,7 @@ export async function serve(
 }
 
 async function call(
-  { keys, checkHead }: EndpointContext,
+  { keys }: EndpointContext,
   request: IncomingMessage,
   route: Route,
   params: Readonly<Record<string, string>>,
@@ -79,10 +78,10 @@ async function call(
   }
   const input: Call = { params, query: queryOf(request, route), body: undefined, text: "" };
   if (!route.body) return route.handle(input);
-  const { schema, maxBytes, countMessages, validated = true } = route.body;
+  const { schema, maxBytes, countMessages } = route.body;
   const { value, text } = await readJson(request, maxBytes);
-  const body = validated ? validate(schema, value, "the body") : value;
-  if (countMessages) key?.countPublishes(countMessages(value));
+  const body = validate(schema, value, "the body");
+  if (countMessages) key?.countPublishes(countMessages(body));
   const idempotency = countMessages && idempotencyOf(request, text);
   return route.handle({ ...input, body, text, idempotency });
 }

@@ -1,8 +1,8 @@
-import { isUtf8 } from "node:buffer";
-import { BelfryError, toBelfryError } from "../errors.ts";
+import { toBelfryError } from "../errors.ts";
 import type { Hub } from "../hub/hub.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
+import { parseJson } from "./body.ts";
 import { draftOf } from "./publish-routes.ts";
 import { addressedMessageSchema, streamOf, validate } from "./schemas.ts";
 
@@ -12,21 +12,12 @@ import { addressedMessageSchema, streamOf, validate } from "./schemas.ts";
  */
 export function receiveExternalPublish(hub: Hub, payload: Buffer, log: Log, metrics: Metrics): void {
   try {
-    const text = payload.toString();
-    const message = validate(addressedMessageSchema, parse(payload, text), "the message");
+    const { value, text } = parseJson(payload, "the message");
+    const message = validate(addressedMessageSchema, value, "the message");
     hub.deliverHere(streamOf(message.to), draftOf(message, text));
   } catch (thrown) {
     const { message, errors } = toBelfryError(thrown);
     metrics.brokerMalformed.inc();
     log.warn({ detail: message, errors }, "a message published through Redis was refused");
-  }
-}
-
-function parse(payload: Buffer, text: string): unknown {
-  if (!isUtf8(payload)) throw new BelfryError("malformed", "the message is not valid UTF-8");
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new BelfryError("malformed", "the message is not JSON");
   }
 }

@@ -1,12 +1,10 @@
 import { once } from "node:events";
-import { createServer, type IncomingMessage, type RequestListener, type Server, STATUS_CODES } from "node:http";
+import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { setImmediate as turn } from "node:timers/promises";
 import { BelfryError, type ErrorCode } from "../errors.ts";
-
-/** Most header fields of a request. */
-const maxHeaders = 100;
+import { maxHeaders, refuse } from "../raw-http.ts";
 
 /** Most bytes of a request's head: request line and header fields. */
 const maxHeaderBytes = 16 * 1024;
@@ -37,17 +35,6 @@ export function createListener(handshakeTimeoutMs: number, onRequest: RequestLis
   server.maxHeadersCount = maxHeaders + 1;
   server.on("clientError", answerClientError);
   return server;
-}
-
-/**
- * Bounds the number of header fields.
- *
- * @throws BelfryError `headers_too_large`
- */
-export function checkHead(request: IncomingMessage): void {
-  if (request.rawHeaders.length > 2 * maxHeaders) {
-    throw new BelfryError("headers_too_large", `more than ${maxHeaders} header fields`);
-  }
 }
 
 /** Listens and resolves with the port. */
@@ -105,11 +92,5 @@ function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
     return;
   }
   const [code, detail] = clientErrors[error.code ?? ""] ?? ["malformed", "this is not an HTTP request"];
-  const refusal = new BelfryError(code, detail);
-  const body = JSON.stringify(refusal.toProblem());
-  socket.once("finish", () => socket.destroy());
-  socket.end(
-    `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status]}\r\nConnection: close\r\n` +
-      `Content-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  );
+  refuse(socket, new BelfryError(code, detail));
 }

@@ -19,8 +19,23 @@ function problems(route: Route): Record<string, string> {
       403: "Refused origin.",
       426: "No handshake.",
     }),
-    ...((route.right || route.path !== "/healthz") && { 503: "Temporarily unavailable; see Retry-After." }),
+    ...((route.right || ["/readyz", "/ws"].includes(route.path)) && {
+      503: "Temporarily unavailable; see Retry-After.",
+    }),
   };
+}
+
+/** `GET /openapi.json`, which describes the given routes and itself. */
+export function openapiRoute(routes: readonly Route[], version: string): Route {
+  const route: Route = {
+    method: "get",
+    path: "/openapi.json",
+    summary: "This description.",
+    answer: { status: 200, description: "OpenAPI 3.1." },
+    handle: () => ({ status: 200, body: description }),
+  };
+  const description = describeApi([...routes, route], version);
+  return route;
 }
 
 /** The description of the API, made of the schemas that check it. */

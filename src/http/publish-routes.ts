@@ -1,18 +1,18 @@
 import type { z } from "zod";
-import { BelfryError, toBelfryError } from "../errors.ts";
+import { toBelfryError } from "../errors.ts";
 import type { Hub, Receipt } from "../hub/hub.ts";
 import type { MessageDraft } from "../hub/messages.ts";
 import { elementSpans, memberSpans, type Span } from "../protocol/raw-json.ts";
 import { broadcastStream, type Stream, topicStream, userStream } from "../protocol/streams.ts";
 import type { Answer, Call, Route } from "./route.ts";
 import {
-  type AddressedMessage,
+  addressedMessageSchema,
   answers,
   batchAnswerSchema,
   batchSchema,
   messageSchema,
   streamOf,
-  toErrors,
+  validate,
 } from "./schemas.ts";
 
 const replayedHeaders = { "Idempotency-Replayed": "true" };
@@ -20,10 +20,12 @@ const replayedHeaders = { "Idempotency-Replayed": "true" };
 /** Bytes that a publish may have beside its data. */
 const envelopeBytes = 4096;
 
-/** How many messages of the largest size fit into one batch. */
+/** How many messages of the largest size fit into one batch, and what a batch may have in any case. */
 const largestInBatch = 128;
+const minBatchBytes = 1024 * 1024;
 
 type Fields = z.output<typeof messageSchema>;
+type Batch = z.output<typeof batchSchema>;
 
 /** The routes that send messages. */
 export function publishRoutes(hub: Hub, maxPayloadBytes: number): Route[] {
@@ -72,20 +74,13 @@ export function publishRoutes(hub: Hub, maxPayloadBytes: number): Route[] {
       right: "publish",
       body: {
         schema: batchSchema,
-        maxBytes: largestInBatch * maxPayloadBytes,
-        countMessages: messagesIn,
-        validated: false,
+        maxBytes: Math.max(minBatchBytes, largestInBatch * maxPayloadBytes),
+        countMessages: (batch) => (batch as Batch).messages.length,
       },
       answer: { status: 202, description: "A result for each message, in order.", schema: batchAnswerSchema },
       handle: (call) => sendBatch(hub, call),
     },
   ];
-}
-
-/** How many messages a batch holds, which is not checked yet: one where it is none at all. */
-function messagesIn(value: unknown): number {
-  const messages = (value as { messages?: unknown } | null)?.messages;
-  return Array.isArray(messages) ? messages.length : 1;
 }
 
 /** What the hub sends: the data as the text it came in. */
@@ -95,18 +90,12 @@ export function draftOf({ event, ttl, collapse }: Fields, text: string, at = 0):
 }
 
 async function sendBatch(hub: Hub, { body, text, idempotency }: Call): Promise<Answer> {
-  const result = batchSchema.safeParse(body);
-  const issues = result.error?.issues ?? [];
-  const whole = issues.filter(({ path }) => path.length < 2);
-  if (whole.length > 0) throw new BelfryError("invalid", "the batch is not valid", { errors: toErrors(whole) });
   if (idempotency) await hub.claim(idempotency);
   const [start] = memberSpans(text).get("messages") as Span;
   // In order, without waiting in between: messages to one stream keep their order.
-  const { messages } = body as { messages: AddressedMessage[] };
+  const { messages } = body as Batch;
   const sent = elementSpans(text, start).map(async ([at], index): Promise<Receipt> => {
-    const wrong = issues.filter(({ path }) => path[1] === index);
-    if (wrong.length > 0) throw new BelfryError("invalid", "the message is not valid", { errors: toErrors(wrong, 2) });
-    const message = messages[index] as AddressedMessage;
+    const message = validate(addressedMessageSchema, messages[index], "the message");
     // Each place of the batch is repeated harmlessly on its own, so that a batch that broke off can be completed.
     const place = idempotency && { ...idempotency, key: `${idempotency.key} ${index}` };
     return hub.send(streamOf(message.to), { ...draftOf(message, text, at), idempotency: place });

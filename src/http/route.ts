@@ -3,12 +3,13 @@ import type { Idempotency } from "../broker/broker.ts";
 import type { Right } from "../config.ts";
 
 /** A request as a route's handler gets it: known to be allowed, parsed and valid. */
-export interface Call<Body = unknown> {
+export interface Call {
   /** Values of the path's parameters, decoded and 1 to 128 characters long. */
   readonly params: Readonly<Record<string, string>>;
   /** Values of the query parameters that the route knows, valid; of one given twice the last. */
   readonly query: Readonly<Record<string, string>>;
-  readonly body: Body;
+  /** Undefined where the route takes none. */
+  readonly body: unknown;
   /** The text that `body` was read from. */
   readonly text: string;
   /** From the `Idempotency-Key` header, if there is one. */
@@ -18,7 +19,7 @@ export interface Call<Body = unknown> {
 /** What a handler answers. */
 export interface Answer {
   readonly status: number;
-  /** Written as JSON, unless `contentType` is given: then it is a text and written as it is. */
+  /** A text together with `contentType` is written as it is, all else as JSON. */
   readonly body: unknown;
   /** Default: `application/json`. */
   readonly contentType?: string;
@@ -43,9 +44,7 @@ export interface Route {
     /**
      * Messages in the body, counted against the key's limit. Given: the handler publishes.
      */
-    readonly countMessages?: (value: unknown) => number;
-    /** Default true. False: the handler validates, since parts may be wrong and the rest still counts. */
-    readonly validated?: boolean;
+    readonly countMessages?: (body: unknown) => number;
   };
   /** What a successful call answers. */
   readonly answer: { readonly status: number; readonly description: string; readonly schema?: z.ZodType };

@@ -8,21 +8,21 @@ import { isName, maxNameLength } from "../protocol/user-ids.ts";
 const maxBatchMessages = 1000;
 
 /** Ids, topics, events, keys: JSON Schema counts characters as we do, in code points. */
-const name = z
+export const nameSchema = z
   .string()
   .refine(isName, `expected 1 to ${maxNameLength} characters`)
   .meta({ minLength: 1, maxLength: maxNameLength });
 
 const message = {
   data: z.unknown().meta({ description: "Any JSON value; reaches the clients exactly as it is sent." }),
-  event: name.optional().meta({ description: "Name of what happened." }),
+  event: nameSchema.optional().meta({ description: "Name of what happened." }),
   ttl: z
     .number()
     .min(0)
     .max(maxTtlSeconds)
     .optional()
     .meta({ description: "Seconds for which the message matters; 0: live only, not stored." }),
-  collapse: name
+  collapse: nameSchema
     .optional()
     .meta({ description: "Of the messages in one stream with the same key only the newest matters." }),
 };
@@ -30,22 +30,27 @@ const message = {
 /** Body of a publish. */
 export const messageSchema = z.strictObject(message).meta({ id: "Message" });
 
-const to = z.union([z.literal("broadcast"), z.strictObject({ user: name }), z.strictObject({ topic: name })]).meta({
-  id: "Recipient",
-  description: "Where a message goes.",
-});
+const to = z
+  .union([z.literal("broadcast"), z.strictObject({ user: nameSchema }), z.strictObject({ topic: nameSchema })])
+  .meta({
+    id: "Recipient",
+    description: "Where a message goes.",
+  });
 
 /** A message that says itself where it goes: in a batch, and on the Redis channel for backends. */
 export const addressedMessageSchema = z.strictObject({ to, ...message }).meta({ id: "AddressedMessage" });
+/** A message that says itself where it goes, valid. */
 export type AddressedMessage = z.output<typeof addressedMessageSchema>;
 
-/** Body of a batch. */
+/** Body of a batch. Its messages are checked one by one, since one that is wrong does not keep the others back. */
 export const batchSchema = z
-  .strictObject({ messages: z.array(addressedMessageSchema).max(maxBatchMessages) })
+  .strictObject({
+    messages: z
+      .array(z.unknown())
+      .max(maxBatchMessages)
+      .meta({ items: { $ref: "#/components/schemas/AddressedMessage" } }),
+  })
   .meta({ id: "Batch" });
-
-/** The id in a path. */
-export const nameSchema = name;
 
 /** The stream that `to` names. */
 export function streamOf(recipient: AddressedMessage["to"]): Stream {
@@ -149,10 +154,10 @@ export function validate<T extends z.ZodType>(schema: T, value: unknown, what: s
   throw new BelfryError("invalid", `${what} is not valid`, { errors: toErrors(result.error.issues) });
 }
 
-/** What a schema found, as the API says it. */
-export function toErrors(issues: readonly z.core.$ZodIssue[], skipPath = 0): InvalidInput[] {
+/** What a schema found, as the API says it: the place by member names and indexes, and what is wrong there. */
+export function toErrors(issues: readonly z.core.$ZodIssue[]): InvalidInput[] {
   return issues.flatMap((issue) => {
-    const path = issue.path.slice(skipPath).map(String);
+    const path = issue.path.map(String);
     if (issue.code === "unrecognized_keys") {
       return issue.keys.map((key) => ({ path: [...path, key].join("."), message: "unknown member" }));
     }

@@ -3,14 +3,14 @@ import type { Broker, HistoryPage, Idempotency, Message } from "../broker/broker
 import { BelfryError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { closeCodes } from "../protocol/close-codes.ts";
-import { formatId, formatLiveId, type Position } from "../protocol/positions.ts";
+import { formatId, formatLiveId, newEpoch, type Position } from "../protocol/positions.ts";
 import type { Resumption, Since } from "../protocol/since.ts";
 import { broadcastStream, type Scope, type Stream, topicStream, userStream } from "../protocol/streams.ts";
 import type { Connection, Welcome } from "./connection.ts";
 import { Delivery } from "./delivery.ts";
 import { HistoryReader } from "./history-reader.ts";
 import { type MessageDraft, type MessageOptions, toJson, toPublication } from "./messages.ts";
-import type { ConnectionInfo, Question, ReplicaStats } from "./questions.ts";
+import { type ConnectionInfo, isQuestion, type Question, type ReplicaStats } from "./questions.ts";
 import { recover } from "./recovery.ts";
 import { planResume, type ResumePlan } from "./resume.ts";
 import { type SubscribedStream, SubscribedStreams } from "./subscribed-streams.ts";
@@ -57,9 +57,12 @@ export interface Admission {
 
 /** A client as the service's own code sees it. */
 export interface Client {
+  /** Id of the connection. */
   readonly connection: string;
+  /** null: anonymous. */
   readonly user: string | null;
   readonly transport: Connection["transport"];
+  /** The client's address, as far as proxies are trusted. */
   readonly remote: string;
   /** Closes the connection with 4403. */
   disconnect(reason?: string): void;
@@ -82,7 +85,9 @@ export class Hub extends EventEmitter<HubEvents> {
   readonly #streams: SubscribedStreams;
   readonly #reader: HistoryReader;
   readonly #registered = new Map<Connection, readonly AdmittedStream[]>();
-  #externalCount = 0;
+  /** Source of the ids of live-only messages that this hub makes itself. */
+  readonly #instance = newEpoch();
+  #liveCount = 0;
 
   constructor(options: HubOptions) {
     super();
@@ -102,7 +107,7 @@ export class Hub extends EventEmitter<HubEvents> {
     this.#streams.keep(broadcastStream);
     this.#broker.start({
       onMessage: (message) => this.#streams.accept(message),
-      onQuestion: (stream, question) => this.#answer(stream, question as Question),
+      onQuestion: (stream, question) => (isQuestion(question) ? this.#answer(stream, question) : undefined),
       onExternalPublish: (payload) => this.#options.onExternalPublish?.(payload),
       onConnected: () => void this.#streams.resubscribe(),
     });
@@ -180,7 +185,7 @@ export class Hub extends EventEmitter<HubEvents> {
    */
   deliverHere(stream: Stream, draft: MessageDraft): void {
     const { body, ts, collapse } = toPublication(stream, draft, this.#options.maxPayloadBytes, Date.now());
-    const id = formatLiveId(`x${this.#options.replica.replace(/[^0-9a-z]/g, "")}`, ++this.#externalCount);
+    const id = formatLiveId(this.#instance, ++this.#liveCount);
     const message = { stream, id, position: undefined, body: Buffer.from(body), ts, expiresAtMs: 0, collapse };
     this.#streams.accept(message);
   }
@@ -278,6 +283,7 @@ export class Hub extends EventEmitter<HubEvents> {
     return { connection: id, user, transport, remote, disconnect };
   }
 
+  /** Lets go of the broker; connections are not closed here. */
   async close(): Promise<void> {
     this.#streams.close();
     await this.#broker.close();

@@ -9,6 +9,12 @@ export type Question =
   /** To the broadcast stream, so to every replica: how much do you hold? Answer: {@link ReplicaStats}. */
   | { readonly kind: "stats" };
 
+/** True for a question that this version knows; another version may ask others. */
+export function isQuestion(question: unknown): question is Question {
+  const kind = (question as { kind?: unknown } | null)?.kind;
+  return kind === "connections" || kind === "disconnect" || kind === "stats";
+}
+
 /** One connection, as the API shows it. */
 export interface ConnectionInfo {
   readonly connection: string;

@@ -35,11 +35,3 @@ export function userStream(user: string): Stream {
 export function topicStream(topic: string): Stream {
   return { scope: "topic", name: topic, key: `t:${topic}` };
 }
-
-/** The stream a {@link Stream.key} names, or undefined when the text is no such key. */
-export function streamOfKey(key: string): Stream | undefined {
-  if (key === broadcastStream.key) return broadcastStream;
-  if (key.startsWith("u:")) return userStream(key.slice(2));
-  if (key.startsWith("t:")) return topicStream(key.slice(2));
-  return undefined;
-}

@@ -4,15 +4,12 @@ import { WebSocket } from "ws";
 import type { Connection, Welcome } from "../hub/connection.ts";
 import type { Delivery } from "../hub/delivery.ts";
 import { type CloseCause, closeCodes, maxReasonBytes } from "../protocol/close-codes.ts";
-import {
-  type ClientFrame,
-  type ErrorFrame,
-  frameError,
-  parseClientFrame,
-  type WelcomeFrame,
-} from "../protocol/frames.ts";
+import { type ClientFrame, type ErrorFrame, parseClientFrame, type WelcomeFrame } from "../protocol/frames.ts";
 import { TokenBucket } from "../token-bucket.ts";
 import { jsonFrame, messageFrame } from "./frame.ts";
+
+/** Why a connection ended, as metrics and logs call it. */
+export type EndCause = CloseCause | "client" | "heartbeat" | "protocol_error";
 
 /** What the connections of one service share. */
 export interface ConnectionContext {
@@ -21,8 +18,8 @@ export interface ConnectionContext {
   /** Longest time between two pings, in ms; said in the welcome frame. */
   readonly pingIntervalMs: number;
   /** The connection is going; called once, before the close frame is sent or when the socket is gone. */
-  readonly onGone: (connection: WsConnection, cause: CloseCause | "client" | "heartbeat" | "protocol_error") => void;
-  /** A well-formed frame; returns the error to answer with, if any. */
+  readonly onGone: (connection: WsConnection, cause: EndCause) => void;
+  /** A well-formed frame; resolves with the error to answer with, if any, and never rejects. */
   readonly onFrame: (connection: WsConnection, frame: ClientFrame) => Promise<ErrorFrame | undefined>;
 }
 
@@ -111,14 +108,14 @@ export class WsConnection implements Connection {
     if (this.#ws.readyState === WebSocket.OPEN) this.#ws.ping();
   }
 
-  /** Ends the connection without a close frame. */
+  /** Ends the connection without a close frame, since nothing comes from the client any more. */
   terminate(): void {
     this.end("heartbeat");
     this.#ws.terminate();
   }
 
   /** Reports once that the connection is going. */
-  end(cause: CloseCause | "client" | "heartbeat" | "protocol_error"): void {
+  end(cause: EndCause): void {
     if (this.#gone) return;
     this.#gone = true;
     this.#context.onGone(this, cause);
@@ -149,9 +146,7 @@ export class WsConnection implements Connection {
   }
 
   async #answer(frame: ClientFrame): Promise<void> {
-    const error = await this.#context
-      .onFrame(this, frame)
-      .catch(() => frameError("failed", "it went wrong", frame.ref));
+    const error = await this.#context.onFrame(this, frame);
     if (error) this.#write(jsonFrame(error));
   }
 

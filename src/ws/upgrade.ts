@@ -1,5 +1,4 @@
-import { once } from "node:events";
-import { type IncomingMessage, STATUS_CODES } from "node:http";
+import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { type Server, type ServerOptions, WebSocketServer } from "ws";
 import type { Authenticator } from "../auth/authenticator.ts";
@@ -11,6 +10,7 @@ import type { Admission, Hub } from "../hub/hub.ts";
 import type { Log } from "../log.ts";
 import { parseSince, type Resumption } from "../protocol/since.ts";
 import { parseOffer } from "../protocol/subprotocols.ts";
+import { checkHead, refuse } from "../raw-http.ts";
 import { type ConnectionContext, ConnectionSocket, WsConnection } from "./connection.ts";
 
 /** Settings of {@link Upgrades}. */
@@ -23,8 +23,6 @@ export interface UpgradeOptions {
   /** Connections of this replica; undefined: not limited. */
   readonly maxConnections?: number | undefined;
   readonly remoteAddress: (request: IncomingMessage) => string;
-  /** Throws when the head of a request is over the limits. */
-  readonly checkHead: (request: IncomingMessage) => void;
   readonly context: ConnectionContext;
   readonly onOpen: (connection: WsConnection) => void;
   readonly onRefused: (error: BelfryError) => void;
@@ -80,7 +78,7 @@ export class Upgrades {
 
   /** Resolves when no socket is open any more, not even one whose closing handshake is not over. */
   async closed(): Promise<void> {
-    for (const ws of this.#open) await once(ws, "close");
+    await Promise.all([...this.#open].map((ws) => new Promise((resolve) => ws.once("close", resolve))));
   }
 
   /** Takes one upgrade request. */
@@ -108,7 +106,7 @@ export class Upgrades {
 
   /** Everything that can be decided at once. */
   #check(request: IncomingMessage): { user: string | null; since: Resumption } {
-    const { allowedOrigins, authenticator, checkHead, hub, maxConnections } = this.#options;
+    const { allowedOrigins, authenticator, maxConnections } = this.#options;
     const [path, query = ""] = request.url?.split("?", 2) ?? [];
     if (path !== wsPath) throw new BelfryError("not_found", "the WebSocket is at /ws");
     checkHead(request);
@@ -118,7 +116,7 @@ export class Upgrades {
     }
     checkHandshake(request);
     if (this.#draining) throw draining();
-    if (maxConnections !== undefined && hub.size + this.#handshakes > maxConnections) {
+    if (maxConnections !== undefined && this.#open.size + this.#handshakes > maxConnections) {
       throw new BelfryError("unavailable", "this replica is full", { retryAfterSeconds });
     }
     const offer = parseOffer(headers["sec-websocket-protocol"]);
@@ -165,20 +163,4 @@ function checkHandshake({ method, headers }: IncomingMessage): void {
   if (!/^[+/0-9A-Za-z]{22}==$/.test(headers["sec-websocket-key"] ?? "")) {
     throw new BelfryError("malformed", "Sec-WebSocket-Key is not the base64 of 16 bytes");
   }
-}
-
-/** Answers an upgrade request in plain HTTP and ends the connection. */
-function refuse(socket: Duplex, error: BelfryError): void {
-  if (socket.destroyed) return;
-  const body = JSON.stringify(error.toProblem());
-  const headers: Record<string, string> = {
-    ...error.toHeaders(),
-    Connection: error.code === "upgrade_required" ? "close, Upgrade" : "close",
-    "Content-Type": "application/problem+json",
-    "Content-Length": String(Buffer.byteLength(body)),
-    ...(error.code === "upgrade_required" && { "Sec-WebSocket-Version": "13" }),
-  };
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  socket.once("finish", () => socket.destroy());
-  socket.end(`HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}\r\n${lines.join("")}\r\n${body}`);
 }

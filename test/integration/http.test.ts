@@ -183,6 +183,13 @@ describe("the error table", () => {
     expectProblem(await call("POST", "/batch", batch, bearer("s2")), 429, "too_many");
   });
 
+  it("counts nothing against a key for a batch that is refused", async () => {
+    const { call } = await startService({ ...keys("a:s1"), maxPublishesPerSecond: 1 });
+    const messages = Array.from({ length: 5000 }, () => 1);
+    expectProblem(await call("POST", "/batch", { messages }, bearer("s1")), 422, "invalid");
+    expect((await call("POST", "/broadcast", { data: 1 }, bearer("s1"))).status).toBe(202);
+  });
+
   it("answers 503 with Retry-After while Redis cannot be reached, and says why", async () => {
     const { call, port, metric } = await startService({ redisUrl: "redis://:sesame@127.0.0.1:1" });
     const start = Date.now();

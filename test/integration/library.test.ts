@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import express from "express";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { WebSocketServer } from "ws";
@@ -145,6 +145,29 @@ describe("Belfry in somebody's own server", () => {
     );
     expect(error).toBeInstanceOf(BelfryError);
     expect(error).toMatchObject({ code });
+  });
+
+  it("keeps its defaults where an option is undefined", async () => {
+    const options = {
+      port: 0,
+      maxPayloadBytes: undefined,
+      maxConnectionsPerUser: undefined,
+    } as unknown as BelfryOptions;
+    const belfry = await embed(options);
+    await expect(belfry.hub.broadcast("x".repeat(70_000))).rejects.toMatchObject({ code: "too_large" });
+    await TestClient.welcomed(belfry.port ?? 0, "alice");
+  });
+
+  it("closes all the same when a client violates the protocol meanwhile", async () => {
+    const { server, port } = await ownServer();
+    const belfry = await embed({ server });
+    const client = await TestClient.welcomed(port, "alice");
+    client.ws.pause();
+    const closed = belfry.close(500);
+    const { _socket: socket } = client.ws as unknown as { _socket: Socket };
+    socket.write(Buffer.from([0x83, 0x80, 0, 0, 0, 0]));
+    await closed;
+    expect(server.listenerCount("upgrade")).toBe(0);
   });
 
   it("rejects when its port is taken, and leaves nothing behind", async () => {

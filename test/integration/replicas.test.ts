@@ -170,6 +170,9 @@ describe("publishing straight through Redis", () => {
     await redis.publish(`${redisPrefix}:publish`, Buffer.from([0xff, 0xfe]));
     await redis.publish(`${redisPrefix}:{u:alice}`, "nonsense");
     await redis.publish(`${redisPrefix}:{u:alice}`, "m x y\n{}");
+    for (const question of ["null", '{"kind":"of a later version"}', "7"]) {
+      await redis.publish(`${redisPrefix}:{b}`, `q 1 nobody\n${question}`);
+    }
     await redis.publish(`${redisPrefix}:publish`, '{"to":"broadcast","data":"barrier"}');
     expect(await client.next()).toMatchObject({ data: "barrier" });
     expect(await one.metric("belfry_broker_malformed_total")).toBe(9);
@@ -237,6 +240,18 @@ describe("when the connection to Redis breaks", () => {
     await until(async () => (await broken.call("GET", "/readyz")).status === 200);
     await sound.call("POST", "/broadcast", { data: "barrier" });
     expect(await client.next()).toMatchObject({ data: "barrier" });
+  });
+
+  it("notices a subscriber connection that went deaf in silence, and catches up", async () => {
+    const { proxy, broken, sound } = await throughProxy();
+    const client = await TestClient.welcomed(broken.port, "alice");
+    // Only the subscriber's: what the commands say gets through, and what Redis pushes does not.
+    proxy.holdOne((sent) => sent.includes("SUBSCRIBE") || sent.includes("subscribe"));
+    await sound.call("POST", "/users/alice/messages", { data: "missed" });
+    const start = Date.now();
+    expect(await client.next(12_000)).toMatchObject({ data: "missed" });
+    expect(Date.now() - start).toBeLessThan(10_000);
+    expect(broken.logs.join("")).toContain("bring nothing any more");
   });
 
   it("closes with 4410 the connections whose messages it cannot get any more", async () => {

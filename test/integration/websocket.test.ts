@@ -113,6 +113,14 @@ describe("the handshake", () => {
     await TestClient.welcomed(port, "bob");
   });
 
+  it("counts connections whose closing handshake is not over", async () => {
+    const { port } = await startService({ maxConnections: 2, maxConnectionsPerUser: 1 });
+    await TestClient.welcomed(port, "alice");
+    const turnedAway = await TestClient.open(port, "alice");
+    turnedAway.ws.pause();
+    expect((await refusedUpgrade(port, "bob")).status).toBe(503);
+  });
+
   it("cuts handshakes that do not come to an end", async () => {
     const { port } = await startService({ handshakeTimeoutMs: 100 });
     const silent = connect(port, "127.0.0.1");

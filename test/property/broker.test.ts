@@ -2,7 +2,14 @@ import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 import type { Publication } from "../../src/broker/broker.ts";
 import { MemoryBroker } from "../../src/broker/memory-broker.ts";
-import { decodeRecord, decodeWire, encodeAnswer, encodeQuestion, encodeRecord } from "../../src/broker/redis-wire.ts";
+import {
+  decodeAnswer,
+  decodeRecord,
+  decodeWire,
+  encodeAnswer,
+  encodeQuestion,
+  encodeRecord,
+} from "../../src/broker/redis-wire.ts";
 import { Fifo } from "../../src/fifo.ts";
 import { topicStream, userStream } from "../../src/protocol/streams.ts";
 import { isName } from "../../src/protocol/user-ids.ts";
@@ -44,8 +51,8 @@ describe("the form of messages in Redis", () => {
         const said = JSON.parse(JSON.stringify(value));
         const question = decodeWire(alice, Buffer.from(encodeQuestion("1", "channel", value)));
         expect(question).toEqual({ kind: "question", request: "1", replyChannel: "channel", question: said });
-        const answer = decodeWire(alice, Buffer.from(encodeAnswer("1", value)));
-        expect(answer).toEqual({ kind: "answer", request: "1", answer: said });
+        const answer = decodeAnswer(Buffer.from(encodeAnswer("1", value)));
+        expect(answer).toEqual({ request: "1", answer: said });
       }),
     );
   });

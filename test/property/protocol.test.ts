@@ -2,7 +2,6 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { frameError, parseClientFrame } from "../../src/protocol/frames.ts";
 import { formatId, formatLiveId, parseId } from "../../src/protocol/positions.ts";
-import { streamOfKey, topicStream, userStream } from "../../src/protocol/streams.ts";
 import { parseOffer } from "../../src/protocol/subprotocols.ts";
 import { decodeFlag, encodeFlag, isName, tokenPattern } from "../../src/protocol/user-ids.ts";
 
@@ -98,16 +97,6 @@ describe("ids", () => {
         if (position) expect(formatId(position.scope, position)).toBe(text);
       }),
       { numRuns: 1000 },
-    );
-  });
-});
-
-describe("streams", () => {
-  it("are found by their key, whatever their name", () => {
-    fc.assert(
-      fc.property(name, (text) => {
-        for (const stream of [userStream(text), topicStream(text)]) expect(streamOfKey(stream.key)).toEqual(stream);
-      }),
     );
   });
 });

@@ -11,12 +11,15 @@ export interface TcpProxy {
   stop(): void;
   /** Passes nothing on any more, in silence, until `resume`. */
   hold(): void;
+  /** Passes nothing on to the clients that have sent what the test holds for, in silence and for good. */
+  holdOne(test: (sent: string) => boolean): void;
   resume(): void;
 }
 
 /** Starts a proxy in front of a port on this machine; it ends with the test. */
 export async function startProxy(targetPort: number): Promise<TcpProxy> {
   const sockets = new Set<Socket>();
+  const pairs = new Map<Socket, { sent: string; readonly target: Socket }>();
   let stopped = false;
   let held = false;
   const server = createServer((client) => {
@@ -25,6 +28,12 @@ export async function startProxy(targetPort: number): Promise<TcpProxy> {
       return;
     }
     const target = connect(targetPort, "127.0.0.1");
+    const pair = { sent: "", target };
+    pairs.set(client, pair);
+    client.on("close", () => pairs.delete(client));
+    client.on("data", (chunk) => {
+      pair.sent += chunk.toString("latin1");
+    });
     for (const [from, to] of [
       [client, target],
       [target, client],
@@ -58,6 +67,11 @@ export async function startProxy(targetPort: number): Promise<TcpProxy> {
     hold() {
       held = true;
       for (const socket of sockets) socket.pause();
+    },
+    holdOne(test) {
+      for (const { sent, target } of pairs.values()) {
+        if (test(sent)) target.pause().removeAllListeners("data");
+      }
     },
     resume() {
       stopped = false;

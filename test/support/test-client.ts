@@ -53,12 +53,12 @@ export class TestClient {
   }
 
   /** Takes the next frame as text. */
-  async nextText(): Promise<string> {
-    const deadline = Date.now() + patienceMs;
+  async nextText(waitMs = patienceMs): Promise<string> {
+    const deadline = Date.now() + waitMs;
     while (this.queue.length === 0) {
       if (this.ws.readyState === WebSocket.CLOSED) throw new Error("closed while a frame was awaited");
       const left = deadline - Date.now();
-      if (left <= 0) throw new Error(`no frame within ${patienceMs} ms`);
+      if (left <= 0) throw new Error(`no frame within ${waitMs} ms`);
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, left);
         this.#waiting.push(() => {
@@ -71,8 +71,8 @@ export class TestClient {
   }
 
   /** Takes the next frame. */
-  async next(): Promise<Frame> {
-    return JSON.parse(await this.nextText()) as Frame;
+  async next(waitMs = patienceMs): Promise<Frame> {
+    return JSON.parse(await this.nextText(waitMs)) as Frame;
   }
 
   /** Takes the next frames. */

@@ -43,7 +43,11 @@ describe("BelfryError", () => {
       Allow: "GET, HEAD",
     });
     expect(new BelfryError("unauthorized", "who?").toHeaders()).toEqual({ "WWW-Authenticate": "Bearer" });
-    expect(new BelfryError("upgrade_required", "no").toHeaders()).toEqual({ Upgrade: "websocket" });
+    expect(new BelfryError("upgrade_required", "no").toHeaders()).toEqual({
+      Upgrade: "websocket",
+      Connection: "Upgrade, close",
+      "Sec-WebSocket-Version": "13",
+    });
     expect(new BelfryError("internal", "no").toHeaders()).toEqual({});
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import {
+  decodeAnswer,
   decodeRecord,
   decodeWire,
   encodeAnswer,
@@ -58,7 +59,7 @@ describe("questions and answers", () => {
   it.each([{ kind: "stats" }, null, ["\n", "ü", { a: [] }], 0, ""])("carry %j", (value) => {
     const question = { kind: "question", request: "12", replyChannel: "belfry:replica:k3f9a1", question: value };
     expect(decode(encodeQuestion("12", "belfry:replica:k3f9a1", value))).toEqual(question);
-    expect(decode(encodeAnswer("12", value))).toEqual({ kind: "answer", request: "12", answer: value });
+    expect(decodeAnswer(Buffer.from(encodeAnswer("12", value)))).toEqual({ request: "12", answer: value });
   });
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { broadcastStream, scopeLetter, streamOfKey, topicStream, userStream } from "../../../src/protocol/streams.ts";
+import { broadcastStream, scopeLetter, topicStream, userStream } from "../../../src/protocol/streams.ts";
 
 describe("streams", () => {
   it.each([
@@ -9,13 +9,8 @@ describe("streams", () => {
     ["u:t:news", userStream("t:news"), "user", "t:news"],
     ["t:", topicStream(""), "topic", ""],
     ["u: ü\n{}", userStream(" ü\n{}"), "user", " ü\n{}"],
-  ] as const)("have the key %j and are found by it", (key, stream, scope, name) => {
+  ] as const)("have the key %j", (key, stream, scope, name) => {
     expect(stream).toEqual({ scope, name, key });
-    expect(streamOfKey(key)).toEqual(stream);
-  });
-
-  it.each(["", "b:", "bb", "u", "t", "x:alice", "B", "U:alice", " u:alice"])("are not found by %j", (key) => {
-    expect(streamOfKey(key)).toBeUndefined();
   });
 
   it("have the letter of their scope in front of their key", () => {

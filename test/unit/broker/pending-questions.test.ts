@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import { Questions } from "../../../src/broker/questions.ts";
+import { PendingQuestions } from "../../../src/broker/pending-questions.ts";
 
 /** Sends a question to a number of replicas and remembers its request id. */
 function sender(replicas: number) {
@@ -11,14 +11,14 @@ function sender(replicas: number) {
   return { send, requests };
 }
 
-describe("Questions", () => {
+describe("PendingQuestions", () => {
   beforeEach(() => {
     vi.useFakeTimers();
     return () => vi.useRealTimers();
   });
 
   it("end when every replica that was asked has answered", async () => {
-    const questions = new Questions(1000);
+    const questions = new PendingQuestions(1000);
     const { send, requests } = sender(2);
     const answers = questions.ask(send);
     const [request = ""] = requests;
@@ -29,12 +29,12 @@ describe("Questions", () => {
   });
 
   it("end at once when nobody was asked", async () => {
-    expect(await new Questions(1000).ask(sender(0).send)).toEqual([]);
+    expect(await new PendingQuestions(1000).ask(sender(0).send)).toEqual([]);
     expect(vi.getTimerCount()).toBe(0);
   });
 
   it("end with what is there when the time is over", async () => {
-    const questions = new Questions(1000);
+    const questions = new PendingQuestions(1000);
     const { send, requests } = sender(3);
     const answers = questions.ask(send);
     questions.answered(requests[0] ?? "", "one");
@@ -49,7 +49,7 @@ describe("Questions", () => {
   });
 
   it("take answers that come before it is known how many were asked", async () => {
-    const questions = new Questions(1000);
+    const questions = new PendingQuestions(1000);
     const answers = questions.ask(async (request) => {
       questions.answered(request, "quick");
       return 1;
@@ -58,7 +58,7 @@ describe("Questions", () => {
   });
 
   it("are kept apart", async () => {
-    const questions = new Questions(1000);
+    const questions = new PendingQuestions(1000);
     const { send, requests } = sender(1);
     const both = Promise.all([questions.ask(send), questions.ask(send)]);
     const [first = "", second = ""] = requests;
@@ -68,7 +68,7 @@ describe("Questions", () => {
   });
 
   it("drop answers to what nobody asks, or asks no longer", async () => {
-    const questions = new Questions(1000);
+    const questions = new PendingQuestions(1000);
     questions.answered("1", "before");
     const { send, requests } = sender(1);
     const answers = questions.ask(send);
@@ -81,7 +81,7 @@ describe("Questions", () => {
 
   it("fail when they cannot be sent", async () => {
     const failure = new Error("not connected");
-    const answers = new Questions(1000).ask(async () => {
+    const answers = new PendingQuestions(1000).ask(async () => {
       throw failure;
     });
     await expect(answers).rejects.toBe(failure);
@@ -89,7 +89,7 @@ describe("Questions", () => {
   });
 
   it("end when everything closes", async () => {
-    const questions = new Questions(1000);
+    const questions = new PendingQuestions(1000);
     const answers = questions.ask(sender(2).send);
     questions.close();
     expect(await answers).toEqual([]);

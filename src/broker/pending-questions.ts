@@ -5,7 +5,7 @@ interface Pending {
 }
 
 /** The questions that this replica has asked and not yet heard all answers to. */
-export class Questions {
+export class PendingQuestions {
   readonly #timeoutMs: number;
   readonly #pending = new Map<string, Pending>();
   #count = 0;
