@@ -51,7 +51,9 @@ export async function serve(
     headers = error.toHeaders();
     answer = { status: error.status, body: error.toProblem(), contentType: "application/problem+json" };
     const { level, code, message, cause } = error;
-    log[level]({ method, route: label, status: error.status, code, detail: message, err: cause }, "request failed");
+    // Only what is our own fault needs its stack; while Redis is away each refusal is one short line.
+    const err = level === "error" ? { err: cause } : {};
+    log[level]({ method, route: label, status: error.status, code, detail: message, ...err }, "request failed");
   }
   write(response, answer, { ...headers, "X-Request-Id": requestId });
   const seconds = (performance.now() - start) / 1000;

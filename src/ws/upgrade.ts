@@ -96,7 +96,8 @@ export class Upgrades {
     } catch (thrown) {
       if (admission) this.#options.hub.dismiss(admission);
       const error = toBelfryError(thrown);
-      this.#options.log[error.level]({ err: error.cause, code: error.code, detail: error.message }, "upgrade refused");
+      const err = error.level === "error" ? { err: error.cause } : {};
+      this.#options.log[error.level]({ code: error.code, detail: error.message, ...err }, "upgrade refused");
       this.#options.onRefused(error);
       refuse(socket, error);
     } finally {
