@@ -3,17 +3,18 @@ import type { Broker, HistoryPage, Idempotency, Message } from "../broker/broker
 import { BelfryError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { closeCodes } from "../protocol/close-codes.ts";
-import { formatId, formatLiveId, newEpoch, type Position } from "../protocol/positions.ts";
-import type { Resumption, Since } from "../protocol/since.ts";
+import { formatLiveId, newEpoch, type Position } from "../protocol/positions.ts";
+import type { Resumption } from "../protocol/since.ts";
 import { broadcastStream, type Scope, type Stream, topicStream, userStream } from "../protocol/streams.ts";
-import type { Connection, Welcome } from "./connection.ts";
+import { type Admission, type AdmittedStream, admitTo, welcomeOf } from "./admission.ts";
+import type { Connection } from "./connection.ts";
 import { Delivery } from "./delivery.ts";
 import { HistoryReader } from "./history-reader.ts";
 import { type MessageDraft, type MessageOptions, toJson, toPublication } from "./messages.ts";
-import { type ConnectionInfo, isQuestion, type Question, type ReplicaStats } from "./questions.ts";
+import { Presence } from "./presence.ts";
+import type { ConnectionInfo, ReplicaStats } from "./questions.ts";
 import { recover } from "./recovery.ts";
-import { planResume, type ResumePlan } from "./resume.ts";
-import { type SubscribedStream, SubscribedStreams } from "./subscribed-streams.ts";
+import { connectionsTo, type SubscribedStream, SubscribedStreams } from "./subscribed-streams.ts";
 
 /** Settings of {@link Hub}. */
 export interface HubOptions {
@@ -42,17 +43,6 @@ export interface Receipt {
   readonly receivers: number;
   /** True when it was sent before under its idempotency key: this is the first answer again. */
   readonly replayed: boolean;
-}
-
-/** A stream that a connection is admitted to, and where it is put in it if it resumes. */
-interface AdmittedStream {
-  readonly subscribed: SubscribedStream;
-  readonly plan: ResumePlan | undefined;
-}
-
-/** What `register` needs, obtained with {@link Hub.admit} while the handshake is still open. */
-export interface Admission {
-  readonly streams: readonly AdmittedStream[];
 }
 
 /** A client as the service's own code sees it. */
@@ -84,6 +74,7 @@ export class Hub extends EventEmitter<HubEvents> {
   readonly #broker: Broker;
   readonly #streams: SubscribedStreams;
   readonly #reader: HistoryReader;
+  readonly #presence: Presence;
   readonly #registered = new Map<Connection, readonly AdmittedStream[]>();
   /** Source of the ids of live-only messages that this hub makes itself. */
   readonly #instance = newEpoch();
@@ -94,6 +85,14 @@ export class Hub extends EventEmitter<HubEvents> {
     this.#options = options;
     this.#broker = options.broker;
     this.#reader = new HistoryReader(options.broker);
+    this.#presence = new Presence(options.broker, options.replica, {
+      connectionsTo: (stream) => this.#connectionsTo(stream),
+      statsHere: () => ({
+        connections: this.#registered.size,
+        users: this.#streams.count("user"),
+        topics: this.#streams.count("topic"),
+      }),
+    });
     this.#streams = new SubscribedStreams(options.broker, options.log, {
       deliver: (subscribed, message) => this.#deliver(subscribed, message),
       lost: (subscribed) => {
@@ -107,7 +106,7 @@ export class Hub extends EventEmitter<HubEvents> {
     this.#streams.keep(broadcastStream);
     this.#broker.start({
       onMessage: (message) => this.#streams.accept(message),
-      onQuestion: (stream, question) => (isQuestion(question) ? this.#answer(stream, question) : undefined),
+      onQuestion: (stream, question) => this.#presence.answer(stream, question),
       onExternalPublish: (payload) => this.#options.onExternalPublish?.(payload),
       onConnected: () => void this.#streams.resubscribe(),
     });
@@ -201,8 +200,8 @@ export class Hub extends EventEmitter<HubEvents> {
   async admit(user: string | null, since: Resumption = {}): Promise<Admission> {
     const streams: AdmittedStream[] = [];
     try {
-      streams.push(await this.#admitTo(broadcastStream, since.broadcast));
-      if (user !== null) streams.push(await this.#admitTo(userStream(user), since.user));
+      streams.push(await admitTo(broadcastStream, since.broadcast, this.#streams, this.#reader));
+      if (user !== null) streams.push(await admitTo(userStream(user), since.user, this.#streams, this.#reader));
       return { streams };
     } catch (error) {
       this.dismiss({ streams });
@@ -251,29 +250,22 @@ export class Hub extends EventEmitter<HubEvents> {
 
   /** The connections of a user on all replicas. */
   async connectionsOf(user: string): Promise<ConnectionInfo[]> {
-    const answers = await this.#ask<ConnectionInfo[]>(userStream(user), { kind: "connections" });
-    return answers.flat();
+    return this.#presence.connectionsOf(user);
   }
 
   /** Closes the connections of a user on all replicas with 4403 and says how many there were. */
   async disconnect(user: string): Promise<number> {
-    const answers = await this.#ask<number>(userStream(user), { kind: "disconnect" });
-    return answers.reduce((sum, closed) => sum + closed, 0);
+    return this.#presence.disconnect(user);
   }
 
   /** What this replica holds. */
   statsHere(): ReplicaStats {
-    return {
-      replica: this.#options.replica,
-      connections: this.#registered.size,
-      users: this.#streams.count("user"),
-      topics: this.#streams.count("topic"),
-    };
+    return this.#presence.statsHere();
   }
 
   /** What each replica holds, this one included. */
   async stats(): Promise<ReplicaStats[]> {
-    return this.#ask<ReplicaStats>(broadcastStream, { kind: "stats" });
+    return this.#presence.stats();
   }
 
   /** The service's own view of a connection. */
@@ -301,25 +293,6 @@ export class Hub extends EventEmitter<HubEvents> {
     this.#options.onDelivered?.(message.stream.scope, delivered, seconds);
   }
 
-  async #admitTo(stream: Stream, since: Since | undefined): Promise<AdmittedStream> {
-    const subscribed = await this.#streams.hold(stream);
-    const { position } = subscribed;
-    if (!since || !position) return { subscribed, plan: undefined };
-    if (since !== "earliest" && since.epoch === position.epoch && since.offset === position.offset) {
-      return { subscribed, plan: { from: position, recovered: true } };
-    }
-    try {
-      const page = await this.#reader.read(
-        stream,
-        since === "earliest" || since.epoch !== position.epoch ? 0 : since.offset,
-      );
-      return { subscribed, plan: planResume(since, page) };
-    } catch (error) {
-      this.#streams.release(subscribed);
-      throw error;
-    }
-  }
-
   /** Applies the limit of connections per user; false when the connection was turned away. */
   #makeRoom(connection: Connection, admission: Admission): boolean {
     const user = admission.streams[1]?.subscribed;
@@ -334,25 +307,9 @@ export class Hub extends EventEmitter<HubEvents> {
     return false;
   }
 
-  async #ask<Answer>(stream: Stream, question: Question): Promise<Answer[]> {
-    return (await this.#broker.ask(stream, question)) as Answer[];
-  }
-
-  #answer(stream: Stream, question: Question): ConnectionInfo[] | ReplicaStats | number {
-    if (question.kind === "stats") return this.statsHere();
+  #connectionsTo(stream: Stream): Connection[] {
     const subscribed = this.#streams.get(stream);
-    const connections = subscribed ? connectionsTo(subscribed) : [];
-    if (question.kind === "disconnect") {
-      for (const connection of connections) connection.close("forbidden");
-      return connections.length;
-    }
-    return connections.map(({ id, transport, connectedAtMs, remote }) => ({
-      connection: id,
-      replica: this.#options.replica,
-      transport,
-      connectedAt: connectedAtMs,
-      remote,
-    }));
+    return subscribed ? connectionsTo(subscribed) : [];
   }
 
   /** Events go to the service's own code: where it throws or rejects, neither connection nor other listeners feel it. */
@@ -368,23 +325,4 @@ export class Hub extends EventEmitter<HubEvents> {
       }
     }
   }
-}
-
-function connectionsTo({ members, recovering }: SubscribedStream): Connection[] {
-  return [...members, ...recovering];
-}
-
-/** What the client is told: where it is put in the streams that it resumes, and where the others stand. */
-function welcomeOf({ streams }: Admission): Welcome {
-  const [broadcast, user] = streams.map(({ subscribed: { stream, position }, plan }) => ({
-    id: formatId(stream.scope, plan?.from ?? position ?? { epoch: "0", offset: 0 }),
-    recovered: plan?.recovered,
-  }));
-  return {
-    positions: { broadcast: broadcast?.id ?? "", ...(user && { user: user.id }) },
-    recovered: {
-      ...(broadcast?.recovered !== undefined && { broadcast: broadcast.recovered }),
-      ...(user?.recovered !== undefined && { user: user.recovered }),
-    },
-  };
 }

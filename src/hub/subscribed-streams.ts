@@ -195,6 +195,7 @@ export class SubscribedStreams {
   #lose(subscribed: SubscribedStream, position: Position): void {
     subscribed.position = position;
     subscribed.seen = position.offset;
+    subscribed.tail = undefined;
     this.#log.warn({ scope: subscribed.stream.scope }, "history does not reach back; connections must resume");
     this.#callbacks.lost(subscribed);
   }
@@ -228,4 +229,9 @@ export class SubscribedStreams {
     clearTimeout(this.#retry);
     if (this.#broker.up && !this.#closed) this.#retry = setTimeout(() => void this.resubscribe(), retryMs);
   }
+}
+
+/** Everybody who listens to a stream, those who are still being given what they missed included. */
+export function connectionsTo({ members, recovering }: SubscribedStream): Connection[] {
+  return [...members, ...recovering];
 }

@@ -1,0 +1,61 @@
+import { formatId } from "../protocol/positions.ts";
+import type { Since } from "../protocol/since.ts";
+import type { Stream } from "../protocol/streams.ts";
+import type { Welcome } from "./connection.ts";
+import type { HistoryReader } from "./history-reader.ts";
+import { planResume, type ResumePlan } from "./resume.ts";
+import type { SubscribedStream, SubscribedStreams } from "./subscribed-streams.ts";
+
+/** A stream that a connection is admitted to, and where it is put in it if it resumes. */
+export interface AdmittedStream {
+  readonly subscribed: SubscribedStream;
+  /** Undefined: it begins live. */
+  readonly plan: ResumePlan | undefined;
+}
+
+/** What a connection needs to be registered: the broadcast stream, and its user's unless it is anonymous. */
+export interface Admission {
+  readonly streams: readonly AdmittedStream[];
+}
+
+/**
+ * Holds a stream for a connection and decides where in it the connection begins.
+ *
+ * @throws BelfryError `unavailable`; nothing is held then
+ */
+export async function admitTo(
+  stream: Stream,
+  since: Since | undefined,
+  streams: SubscribedStreams,
+  reader: HistoryReader,
+): Promise<AdmittedStream> {
+  const subscribed = await streams.hold(stream);
+  const { position } = subscribed;
+  if (!since || !position) return { subscribed, plan: undefined };
+  const isOfEpoch = since !== "earliest" && since.epoch === position.epoch;
+  if (isOfEpoch && since.offset === position.offset) {
+    return { subscribed, plan: { from: position, recovered: true } };
+  }
+  try {
+    const page = await reader.read(stream, isOfEpoch ? since.offset : 0);
+    return { subscribed, plan: planResume(since, page) };
+  } catch (error) {
+    streams.release(subscribed);
+    throw error;
+  }
+}
+
+/** What the client is told: where it is put in the streams that it resumes, and where the others stand. */
+export function welcomeOf({ streams }: Admission): Welcome {
+  const [broadcast, user] = streams.map(({ subscribed: { stream, position }, plan }) => ({
+    id: formatId(stream.scope, plan?.from ?? position ?? { epoch: "0", offset: 0 }),
+    recovered: plan?.recovered,
+  }));
+  return {
+    positions: { broadcast: broadcast?.id ?? "", ...(user && { user: user.id }) },
+    recovered: {
+      ...(broadcast?.recovered !== undefined && { broadcast: broadcast.recovered }),
+      ...(user?.recovered !== undefined && { user: user.recovered }),
+    },
+  };
+}

@@ -1,0 +1,69 @@
+import type { Broker } from "../broker/broker.ts";
+import { broadcastStream, type Stream, userStream } from "../protocol/streams.ts";
+import type { Connection } from "./connection.ts";
+import { type ConnectionInfo, isQuestion, type Question, type ReplicaStats } from "./questions.ts";
+
+/** What presence needs to know of this replica. */
+interface Here {
+  readonly connectionsTo: (stream: Stream) => Connection[];
+  readonly statsHere: () => Omit<ReplicaStats, "replica">;
+}
+
+/**
+ * Who is connected, over all replicas. Nobody keeps a table of it: the replicas are asked, and each answers from the
+ * connections that it holds, so that nothing is left behind when one of them dies.
+ */
+export class Presence {
+  readonly #broker: Broker;
+  readonly #replica: string;
+  readonly #here: Here;
+
+  /** @param replica name of this replica, unique among those that share the broker */
+  constructor(broker: Broker, replica: string, here: Here) {
+    this.#broker = broker;
+    this.#replica = replica;
+    this.#here = here;
+  }
+
+  /** The connections of a user on all replicas. Rejects with `unavailable`. */
+  async connectionsOf(user: string): Promise<ConnectionInfo[]> {
+    const answers = await this.#ask<ConnectionInfo[]>(userStream(user), { kind: "connections" });
+    return answers.flat();
+  }
+
+  /** Closes the connections of a user on all replicas and says how many there were. Rejects with `unavailable`. */
+  async disconnect(user: string): Promise<number> {
+    const answers = await this.#ask<number>(userStream(user), { kind: "disconnect" });
+    return answers.reduce((sum, closed) => sum + closed, 0);
+  }
+
+  /** What this replica holds. */
+  statsHere(): ReplicaStats {
+    return { replica: this.#replica, ...this.#here.statsHere() };
+  }
+
+  /** What each replica holds, this one included. Rejects with `unavailable`. */
+  async stats(): Promise<ReplicaStats[]> {
+    return this.#ask<ReplicaStats>(broadcastStream, { kind: "stats" });
+  }
+
+  /** Answers a replica's question, this one's own among them; undefined when the question is not known. */
+  answer(stream: Stream, question: unknown): ConnectionInfo[] | ReplicaStats | number | undefined {
+    if (!isQuestion(question)) return undefined;
+    if (question.kind === "stats") return this.statsHere();
+    const connections = this.#here.connectionsTo(stream);
+    if (question.kind === "disconnect") {
+      for (const connection of connections) connection.close("forbidden");
+      return connections.length;
+    }
+    return connections.map((connection) => this.#describe(connection));
+  }
+
+  #describe({ id, transport, connectedAtMs, remote }: Connection): ConnectionInfo {
+    return { connection: id, replica: this.#replica, transport, connectedAt: connectedAtMs, remote };
+  }
+
+  async #ask<Answer>(stream: Stream, question: Question): Promise<Answer[]> {
+    return (await this.#broker.ask(stream, question)) as Answer[];
+  }
+}
