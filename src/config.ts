@@ -83,7 +83,9 @@ function parseApiKey(entry: string, index: number): ApiKeyConfig | string {
 }
 
 function isRedisUrl(text: string): boolean {
-  return /^rediss?:\/\//.test(text) && URL.canParse(text) && new URL(text).hostname !== "";
+  if (!/^rediss?:\/\//.test(text) || !URL.canParse(text)) return false;
+  const { hostname, pathname } = new URL(text);
+  return hostname !== "" && /^\/?(\d{1,5})?$/.test(pathname);
 }
 
 /** `false`, a number of proxies in front, or their addresses. */
@@ -229,6 +231,9 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   const given = Object.fromEntries(Object.keys(variables).map((name) => [name, env[name] || undefined]));
   const result = schema.safeParse(given);
   const problems = result.success ? [] : result.error.issues.map((issue) => describe(issue, given));
+  if (result.success && result.data.API_PORT && result.data.API_PORT === result.data.PORT) {
+    problems.push("API_PORT: is the same as PORT; leave it unset to serve everything on one port");
+  }
   if (env["NODE_ENV"] === "production" && given["ALLOW_INSECURE"] !== "true") {
     if ((given["AUTH_MODE"] ?? "none") === "none") {
       problems.push(

@@ -1,6 +1,6 @@
 /**
  * Every way in which Belfry refuses something: its stable code, the HTTP status it becomes, its short title, and the
- * level it is logged at (`debug` for what a caller did wrong, `error` for what we did).
+ * level it is logged at (`debug` for what a caller did wrong, `error` for what we did; the loss of Redis is logged where it is noticed, once).
  */
 const kinds = {
   malformed: { status: 400, title: "Malformed request", level: "debug" },
@@ -11,12 +11,13 @@ const kinds = {
   timeout: { status: 408, title: "Request too slow", level: "debug" },
   too_large: { status: 413, title: "Too large", level: "debug" },
   unsupported_media_type: { status: 415, title: "Unsupported media type", level: "debug" },
+  expectation_failed: { status: 417, title: "Expectation failed", level: "debug" },
   invalid: { status: 422, title: "Invalid request", level: "debug" },
   upgrade_required: { status: 426, title: "Upgrade required", level: "debug" },
   too_many: { status: 429, title: "Too many requests", level: "debug" },
   headers_too_large: { status: 431, title: "Header fields too large", level: "debug" },
   internal: { status: 500, title: "Internal error", level: "error" },
-  unavailable: { status: 503, title: "Temporarily unavailable", level: "warn" },
+  unavailable: { status: 503, title: "Temporarily unavailable", level: "debug" },
 } as const;
 
 /** Stable name of a kind of error; part of the public API. */
@@ -62,7 +63,7 @@ export class BelfryError extends Error {
   }
 
   /** Level the error is logged at. */
-  get level(): "debug" | "warn" | "error" {
+  get level(): "debug" | "error" {
     return kinds[this.code].level;
   }
 

@@ -23,7 +23,7 @@ process.on("uncaughtException", (error) => {
   process.exit(1);
 });
 
-const belfry = await Belfry.start({ ...config, log }).catch((error: unknown) => {
+const starting = Belfry.start({ ...config, log }).catch((error: unknown) => {
   log.fatal({ err: error }, "Belfry could not start");
   process.exit(1);
 });
@@ -34,6 +34,7 @@ let stopping = false;
 async function stop(signal: NodeJS.Signals): Promise<void> {
   if (stopping) process.exit(1);
   stopping = true;
+  const belfry = await starting;
   const drainTimeoutMs = signal === "SIGTERM" ? config.drainTimeoutMs : 0;
   log.info({ signal, drainTimeoutMs, connections: belfry.hub.size }, "shutting down");
   await belfry.close(drainTimeoutMs);
@@ -43,3 +44,5 @@ async function stop(signal: NodeJS.Signals): Promise<void> {
 
 process.on("SIGTERM", stop);
 process.on("SIGINT", stop);
+
+await starting;

@@ -6,13 +6,20 @@ import { BelfryError } from "./errors.ts";
 export const maxHeaders = 100;
 
 /**
- * Bounds the number of header fields, of requests and of handshakes.
+ * Checks what every request and handshake must keep to.
  *
- * @throws BelfryError `headers_too_large`
+ * @throws BelfryError `headers_too_large`, `malformed`, `expectation_failed`
  */
 export function checkHead(request: IncomingMessage): void {
-  if (request.rawHeaders.length > 2 * maxHeaders) {
+  const { rawHeaders, headers, httpVersion } = request;
+  if (rawHeaders.length > 2 * maxHeaders) {
     throw new BelfryError("headers_too_large", `more than ${maxHeaders} header fields`);
+  }
+  // RFC 9110 sections 7.2 and 10.1.1.
+  if (httpVersion !== "1.0" && headers.host === undefined)
+    throw new BelfryError("malformed", "there is no Host header");
+  if ((headers.expect ?? "100-continue").toLowerCase() !== "100-continue") {
+    throw new BelfryError("expectation_failed", "no expectation but 100-continue can be met");
   }
 }
 

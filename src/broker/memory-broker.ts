@@ -45,8 +45,8 @@ interface StreamHistory {
   /** Oldest first; those that a newer one with their collapse key has replaced stand on for a while, not stored. */
   readonly entries: Fifo<Entry>;
   storedCount: number;
-  /** The newest entry of each collapse key. */
-  readonly collapsing: Map<string, Entry>;
+  /** The newest entry of each collapse key; most streams have none. */
+  collapsing: Map<string, Entry> | undefined;
 }
 
 /** What was answered to the first publish under an idempotency key. */
@@ -175,6 +175,7 @@ export class MemoryBroker implements Broker {
 
   /** Drops the older message with the same collapse key: nothing that matters is lost with it. */
   #replace(log: StreamHistory, collapse: string, entry: Entry): void {
+    log.collapsing ??= new Map();
     const older = log.collapsing.get(collapse);
     if (older) this.#drop(older);
     log.collapsing.set(collapse, entry);
@@ -212,7 +213,7 @@ export class MemoryBroker implements Broker {
 
   #drop(entry: Entry): void {
     const { collapse } = entry.message;
-    if (collapse !== undefined && entry.log.collapsing.get(collapse) === entry) entry.log.collapsing.delete(collapse);
+    if (collapse !== undefined && entry.log.collapsing?.get(collapse) === entry) entry.log.collapsing.delete(collapse);
     entry.stored = false;
     entry.log.storedCount--;
     this.#storedCount--;
@@ -252,7 +253,7 @@ export class MemoryBroker implements Broker {
 }
 
 function newHistory(): StreamHistory {
-  return { epoch: newEpoch(), offset: 0, lost: 0, entries: new Fifo(), storedCount: 0, collapsing: new Map() };
+  return { epoch: newEpoch(), offset: 0, lost: 0, entries: new Fifo(), storedCount: 0, collapsing: undefined };
 }
 
 /** Index of the first entry behind an offset; entries stand in the order of their offsets, with holes. */

@@ -13,7 +13,7 @@ import {
   type Published,
 } from "./broker.ts";
 import { PendingQuestions } from "./pending-questions.ts";
-import { createRedisClient, type RedisClient } from "./redis-client.ts";
+import { createRedisClient, type RedisClient, ReplyError } from "./redis-client.ts";
 import { publishScript } from "./redis-scripts.ts";
 import { decodeAnswer, decodeRecord, decodeWire, encodeAnswer, encodeQuestion, encodeRecord } from "./redis-wire.ts";
 
@@ -81,7 +81,11 @@ export class RedisBroker implements Broker {
     for (const client of [this.#commands, this.#subscriber]) {
       client.on("ready", () => void this.#connected());
       client.on("close", () => this.#disconnected());
-      client.on("error", (error: Error) => this.#disconnected(error));
+      client.on("error", (error: Error) => {
+        this.#disconnected(error);
+        // Redis said no to the password or to the database: with the latter it would go on in database 0.
+        if (error instanceof ReplyError) client.disconnect(true);
+      });
       client.connect().catch(() => {});
     }
     this.#probe = setInterval(() => void this.#probeSubscriber(), probeIntervalMs);
@@ -317,7 +321,7 @@ export class RedisBroker implements Broker {
     try {
       return await work();
     } catch (error) {
-      throw this.#unavailable(this.#up ? "Redis did not answer" : "Redis cannot be reached", error);
+      throw this.#unavailable(this.#up ? reasonOf(error) : "Redis cannot be reached", error);
     } finally {
       this.#pending--;
       this.#options.onOperation?.(operation, (performance.now() - start) / 1000);
@@ -330,6 +334,12 @@ export class RedisBroker implements Broker {
 }
 
 const empty = Buffer.alloc(0);
+
+/** What an operation failed of, by the code that Redis puts first (OOM, READONLY, …); the rest may quote the command. */
+function reasonOf(error: unknown): string {
+  const code = error instanceof ReplyError ? /^[A-Z]+/.exec((error as Error).message)?.[0] : undefined;
+  return code ? `Redis refused the operation (${code})` : "Redis did not answer";
+}
 
 /** The offset in the id of a Redis stream entry, `OFFSET-0`. */
 function offsetOf(id: Buffer): string {

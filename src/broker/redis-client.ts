@@ -1,5 +1,7 @@
-import { Redis } from "ioredis";
+import { Redis, ReplyError } from "ioredis";
 import { claimScript, historyScript, positionScript, publishScript } from "./redis-scripts.ts";
+
+export { ReplyError };
 
 /** Longest wait for a Redis command, in ms. A publish must be answered within 3 s even when Redis hangs. */
 const commandTimeoutMs = 2000;
@@ -36,6 +38,8 @@ export function createRedisClient(url: string, name: string): RedisClient {
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
     autoResubscribe: false,
+    // After a failover the node may be a replica now: connecting anew finds the master. The command is not sent again.
+    reconnectOnError: (error: Error) => error.message.startsWith("READONLY"),
     connectTimeout: commandTimeoutMs,
     commandTimeout: commandTimeoutMs,
     socketTimeout: commandTimeoutMs + 500,

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { createServer, type RequestListener, type Server } from "node:http";
+import { createServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { setImmediate as turn } from "node:timers/promises";
@@ -20,8 +20,16 @@ const keepAliveTimeoutMs = 75_000;
 
 /** Makes an HTTP server whose every wait and size is bounded. */
 export function createListener(handshakeTimeoutMs: number, onRequest: RequestListener): Server {
-  const server = createServer(
+  // Known to Node since 22.21 and 24.9, not yet to its types. Other upgrades are ignored, as RFC 9110 section 7.8 allows.
+  const upgrades = {
+    shouldUpgradeCallback: ({ headers }: IncomingMessage): boolean =>
+      server.listenerCount("upgrade") > 0 && /websocket/i.test(headers.upgrade ?? ""),
+  };
+  const server: Server = createServer(
     {
+      ...upgrades,
+      // Checked by checkHead, which answers as everything else is answered.
+      requireHostHeader: false,
       maxHeaderSize: maxHeaderBytes,
       headersTimeout: Math.min(handshakeTimeoutMs, requestTimeoutMs),
       requestTimeout: requestTimeoutMs,
@@ -34,8 +42,19 @@ export function createListener(handshakeTimeoutMs: number, onRequest: RequestLis
   // Node drops what is beyond this number in silence; one more than allowed lets checkHead see that there were too many.
   server.maxHeadersCount = maxHeaders + 1;
   server.on("clientError", answerClientError);
+  server.on("checkExpectation", onRequest);
+  const noTunnels = new BelfryError("method_not_allowed", "this is no proxy", { allow: ["GET", "POST", "DELETE"] });
+  server.on("connect", (_, socket) => refuse(socket, noTunnels));
+  const sockets = new Set<Socket>();
+  openSockets.set(server, sockets);
+  server.on("connection", (socket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+  });
   return server;
 }
+
+const openSockets = new WeakMap<Server, Set<Socket>>();
 
 /** Listens and resolves with the port. */
 export async function listen(server: Server, port: number, host: string): Promise<number> {
@@ -56,6 +75,8 @@ export async function closeListener(server: Server, timeoutMs: number): Promise<
   const closed = once(server, "close");
   server.close();
   server.closeIdleConnections();
+  // Whoever has connected and said nothing is not idle for Node.
+  for (const socket of openSockets.get(server) ?? []) if (socket.bytesRead === 0) socket.destroy();
   await closed;
   clearTimeout(timer);
 }
@@ -80,7 +101,10 @@ async function backlogTaken(server: Server): Promise<void> {
 }
 
 const clientErrors: Readonly<Record<string, readonly [ErrorCode, string]>> = {
-  HPE_HEADER_OVERFLOW: ["headers_too_large", `the request's head is larger than ${maxHeaderBytes} bytes`],
+  HPE_HEADER_OVERFLOW: [
+    "headers_too_large",
+    `more than ${maxHeaders} header fields or ${maxHeaderBytes} bytes of them`,
+  ],
   ERR_HTTP_REQUEST_TIMEOUT: ["timeout", "the request did not arrive in time"],
 };
 

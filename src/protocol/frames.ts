@@ -33,7 +33,7 @@ export interface ErrorFrame {
  */
 export type FrameErrorCode = "malformed" | "unknown_type" | "unsupported" | "failed";
 
-/** Chosen by the client to match answers to frames: a number, or a text of at most 128 characters. */
+/** Chosen by the client to match answers to frames: a number within ±2^53, or a text of at most 128 characters. */
 export type FrameRef = string | number;
 
 /** What a client may send. */
@@ -104,9 +104,10 @@ export function frameError(code: FrameErrorCode, detail: string, ref?: FrameRef)
   return { type: "error", code, detail, ...(ref !== undefined && { ref }) };
 }
 
-/** True for what can come back as it was: `1e999` is a number for JSON.parse, and null for JSON.stringify. */
+/** True for what can come back as it was: a number with more digits than JSON.parse can hold would come back as another. */
 function isRef(value: unknown): value is FrameRef {
-  return Number.isFinite(value) || (typeof value === "string" && value.length <= 128);
+  if (typeof value === "number") return Math.abs(value) <= Number.MAX_SAFE_INTEGER;
+  return typeof value === "string" && value.length <= 128;
 }
 
 function isFrameType(type: string): type is ClientFrame["type"] {

@@ -59,8 +59,8 @@ export class WsConnection implements Connection {
     this.#frames = new TokenBucket(context.maxClientFramesPerSecond, this.lastSeenMs);
     ws.connection = this;
     ws.on("message", onMessage);
-    ws.on("ping", onPingOrPong);
-    ws.on("pong", onPingOrPong);
+    ws.on("ping", onPing);
+    ws.on("pong", onPong);
     ws.on("error", onError);
     ws.on("close", onClose);
   }
@@ -123,15 +123,23 @@ export class WsConnection implements Connection {
 
   /** Takes a whole message of the client's. */
   receive(data: Buffer, isBinary: boolean): void {
-    if (this.#gone) return;
+    if (!this.#takesFrame()) return;
+    if (isBinary) this.close("unsupported_data");
+    else this.#handle(parseClientFrame(data.toString()));
+  }
+
+  /** Answers a ping of the client's (RFC 6455 section 5.5.3). */
+  pong(data: Buffer): void {
+    if (this.#takesFrame()) this.#ws.pong(data);
+  }
+
+  /** Counts a frame of the client's; false when the connection is going, because of this frame or already. */
+  #takesFrame(): boolean {
+    if (this.#gone) return false;
     this.lastSeenMs = performance.now();
-    if (this.#frames.take(this.lastSeenMs) > 0) {
-      this.close("too_many", `more than ${this.#context.maxClientFramesPerSecond} frames a second`);
-    } else if (isBinary) {
-      this.close("unsupported_data");
-    } else {
-      this.#handle(parseClientFrame(data.toString()));
-    }
+    if (this.#frames.take(this.lastSeenMs) === 0) return true;
+    this.close("too_many", `more than ${this.#context.maxClientFramesPerSecond} frames a second`);
+    return false;
   }
 
   #handle(frame: ClientFrame | ErrorFrame): void {
@@ -170,7 +178,11 @@ function onMessage(this: WebSocket, data: unknown, isBinary: boolean): void {
   (this as ConnectionSocket).connection?.receive(data as Buffer, isBinary);
 }
 
-function onPingOrPong(this: WebSocket): void {
+function onPing(this: WebSocket, data: Buffer): void {
+  (this as ConnectionSocket).connection?.pong(data);
+}
+
+function onPong(this: WebSocket): void {
   const { connection } = this as ConnectionSocket;
   if (connection) connection.lastSeenMs = performance.now();
 }

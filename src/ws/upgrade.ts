@@ -57,6 +57,8 @@ export class Upgrades {
       ...closing,
       noServer: true,
       clientTracking: false,
+      // Pings count as frames, and are answered by the connection.
+      autoPong: false,
       perMessageDeflate: false,
       maxPayload: options.maxPayloadBytes,
       WebSocket: ConnectionSocket,
@@ -154,7 +156,8 @@ function draining(): BelfryError {
 }
 
 /** RFC 6455 section 4.2.1. */
-function checkHandshake({ method, headers }: IncomingMessage): void {
+function checkHandshake({ method, headers, httpVersion }: IncomingMessage): void {
+  if (httpVersion !== "1.1") throw new BelfryError("malformed", "a handshake is HTTP/1.1");
   if (method !== "GET") throw new BelfryError("method_not_allowed", "a handshake is a GET", { allow: ["GET"] });
   if (headers.upgrade?.toLowerCase() !== "websocket") {
     throw new BelfryError("upgrade_required", "the Upgrade header does not say websocket");

@@ -130,6 +130,23 @@ describe("SIGTERM", () => {
     expect(answer).toContain("HTTP/1.1 202 ");
   });
 
+  it("ends with 0 when it comes as soon as the port is open", async () => {
+    const { child, exited } = await startProcess({ LOG_LEVEL: "info" });
+    child.kill("SIGTERM");
+    expect(await exited).toBe(0);
+  });
+
+  it("does not wait for connections that have said nothing", async () => {
+    const { child, port, exited } = await startProcess({ DRAIN_TIMEOUT_MS: "30000" });
+    const socket = connect(port, "127.0.0.1");
+    onTestFinished(() => void socket.destroy());
+    await once(socket, "connect");
+    child.kill("SIGTERM");
+    const start = performance.now();
+    expect(await exited).toBe(0);
+    expect(performance.now() - start).toBeLessThan(5000);
+  });
+
   it("ends at once when nobody is connected", async () => {
     const { child, exited } = await startProcess({ DRAIN_TIMEOUT_MS: "30000" });
     const start = performance.now();

@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { get, type IncomingMessage } from "node:http";
 import { connect } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { readConfig } from "../../src/config.ts";
@@ -212,6 +213,36 @@ describe("the error table", () => {
     expect((await call("GET", "/healthz")).status).toBe(200);
     expect(await metric("belfry_broker_up")).toBe(0);
     await expect(TestClient.open(port, "alice")).rejects.toThrow("503");
+  });
+
+  it.each([
+    ["HTTP/1.1 without Host", "GET /healthz HTTP/1.1\r\n", 400],
+    ["an expectation that it cannot meet", "GET /healthz HTTP/1.1\r\nHost: x\r\nExpect: foo\r\n", 417],
+    ["CONNECT", "CONNECT x:1 HTTP/1.1\r\nHost: x\r\n", 405],
+  ])("answers %s with a problem", async (_, head, status) => {
+    const { port } = await startService();
+    const socket = connect(port, "127.0.0.1");
+    onTestFinished(() => void socket.destroy());
+    let answer = "";
+    socket.on("data", (chunk) => {
+      answer += chunk;
+    });
+    socket.write(`${head}Connection: close\r\n\r\n`);
+    await once(socket, "close");
+    expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+    expect(answer).toContain("application/problem+json");
+  });
+
+  it("ignores an upgrade to a protocol that it does not speak", async () => {
+    const { port } = await startService();
+    const headers = {
+      connection: "Upgrade, HTTP2-Settings",
+      upgrade: "h2c",
+      "http2-settings": "AAMAAABkAAQAoAAAAAIAAAAA",
+    };
+    const answer = await new Promise<IncomingMessage>((resolve) => get({ port, path: "/healthz", headers }, resolve));
+    answer.resume();
+    expect(answer.statusCode).toBe(200);
   });
 
   it("answers a body that does not arrive in full by hanging up, and works on", async () => {

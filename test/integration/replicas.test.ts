@@ -1,7 +1,7 @@
 import { Redis } from "ioredis";
 import { describe, expect, inject, it, onTestFinished } from "vitest";
 import { parseId } from "../../src/protocol/positions.ts";
-import { type Service, startReplicas, uniquePrefix, until } from "../support/service.ts";
+import { type Service, startReplicas, startService, uniquePrefix, until } from "../support/service.ts";
 import { startProxy } from "../support/tcp-proxy.ts";
 import { TestClient } from "../support/test-client.ts";
 
@@ -240,6 +240,22 @@ describe("when the connection to Redis breaks", () => {
     await until(async () => (await broken.call("GET", "/readyz")).status === 200);
     await sound.call("POST", "/broadcast", { data: "barrier" });
     expect(await client.next()).toMatchObject({ data: "barrier" });
+  });
+
+  it("is not ready with a database that Redis does not have", async () => {
+    const redisUrl = `${inject("redisUrl").replace(/\/$/, "")}/9999`;
+    const service = await startService({ redisUrl, redisPrefix: uniquePrefix() });
+    await until(() => service.logs.join("").includes("DB index"));
+    expect((await service.call("GET", "/readyz")).status).toBe(503);
+    expect((await service.call("POST", "/broadcast", { data: 1 })).status).toBe(503);
+  });
+
+  it("says so when Redis refuses", async () => {
+    const redisPrefix = uniquePrefix();
+    const [one] = (await startReplicas(1, { redisPrefix })) as [Service];
+    await redisClient().set(`${redisPrefix}:{b}:meta`, "not a hash");
+    const { status, json } = await one.call("POST", "/broadcast", { data: 1 });
+    expect([status, json.detail]).toEqual([503, "Redis refused the operation (WRONGTYPE)"]);
   });
 
   it("notices a subscriber connection that went deaf in silence, and catches up", async () => {

@@ -80,7 +80,7 @@ describe("the handshake", () => {
   it.each([
     ["a key that is none", upgradeHeaders.replace(/Key: .*/, "Key: short"), 400],
     ["another version", upgradeHeaders.replace("Version: 13", "Version: 12"), 426],
-    ["another protocol to upgrade to", upgradeHeaders.replace("Upgrade: websocket", "Upgrade: h2c"), 426],
+    ["websocket among other protocols", upgradeHeaders.replace("Upgrade: websocket", "Upgrade: websocket, h2c"), 426],
   ])("refuses %s", async (_, headers, status) => {
     const { port } = await startService();
     const answer = await raw(port, `GET /ws HTTP/1.1\r\nSec-WebSocket-Protocol: alice\r\n${headers}\r\n`);
@@ -205,6 +205,17 @@ describe("frames", () => {
     const client = await TestClient.welcomed(port, "alice");
     client.send(`"${"x".repeat(998)}"`);
     expect(await client.next()).toMatchObject({ code: "malformed" });
+  });
+
+  it("counts pings as frames, answers them, and closes with 4429 when there are too many", async () => {
+    const { port, metric } = await startService({ maxClientFramesPerSecond: 5 });
+    const client = await TestClient.welcomed(port, "alice");
+    let pongs = 0;
+    client.ws.on("pong", () => void pongs++);
+    for (let n = 0; n < 6; n++) client.ws.ping("x");
+    expect((await client.closed).code).toBe(4429);
+    expect(pongs).toBe(5);
+    expect(await metric('belfry_dropped_connections_total{reason="too_many"}')).toBe(1);
   });
 
   it("closes with 4429 when too many frames come in a second", async () => {

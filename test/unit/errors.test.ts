@@ -13,7 +13,7 @@ describe("BelfryError", () => {
     ["invalid", 422, "debug"],
     ["too_many", 429, "debug"],
     ["internal", 500, "error"],
-    ["unavailable", 503, "warn"],
+    ["unavailable", 503, "debug"],
   ] satisfies [ErrorCode, number, string][])("%s answers with %i and is logged as %s", (code, status, level) => {
     const error = new BelfryError(code, "what happened");
     expect(error).toMatchObject({ name: "BelfryError", code, status, level, message: "what happened" });

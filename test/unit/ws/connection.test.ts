@@ -29,6 +29,7 @@ class FakeWs extends EventEmitter {
   readonly readyState = 1;
   readonly close = vi.fn<(code: number, reason: Buffer) => void>();
   readonly ping = vi.fn();
+  readonly pong = vi.fn();
   readonly terminate = vi.fn();
 }
 
