@@ -125,9 +125,11 @@ export interface Broker {
    * Subscribes this replica to streams. Every message published behind the returned position is handed to `onMessage`;
    * some of those before it may be too.
    *
+   * @param known where the caller has been in each stream, in the order given. A stream that is not that far any more in
+   *   the same epoch has lost messages that were acknowledged, and begins a new epoch
    * @returns the position of each stream, in the order given; a stream that never had a message gets its epoch now
    */
-  subscribe(streams: readonly Stream[]): Promise<Position[]>;
+  subscribe(streams: readonly Stream[], known?: readonly (Position | undefined)[]): Promise<Position[]>;
 
   /** Ends a subscription; never rejects. */
   unsubscribe(stream: Stream): void;

@@ -130,11 +130,12 @@ export class RedisBroker implements Broker {
     if (known !== fingerprint) throw idempotencyConflict();
   }
 
-  async subscribe(streams: readonly Stream[]): Promise<Position[]> {
+  async subscribe(streams: readonly Stream[], known: readonly (Position | undefined)[] = []): Promise<Position[]> {
     const positions: Position[] = [];
     for (let i = 0; i < streams.length; i += subscribeBatch) {
       const batch = streams.slice(i, i + subscribeBatch);
-      positions.push(...(await this.#run("subscribe", () => this.#subscribeBatch(batch))));
+      const knownOfBatch = known.slice(i, i + subscribeBatch);
+      positions.push(...(await this.#run("subscribe", () => this.#subscribeBatch(batch, knownOfBatch))));
     }
     return positions;
   }
@@ -213,20 +214,26 @@ export class RedisBroker implements Broker {
   }
 
   /** Subscribes first and reads the positions then, so that nothing falls in between. */
-  async #subscribeBatch(streams: readonly Stream[]): Promise<Position[]> {
+  async #subscribeBatch(streams: readonly Stream[], known: readonly (Position | undefined)[]): Promise<Position[]> {
     const channels = streams.map((stream) => this.#channel(stream));
     for (const [index, stream] of streams.entries()) this.#streams.set(channels[index] ?? "", stream);
     try {
       await this.#subscriber.subscribe(...channels);
-      return await Promise.all(streams.map((stream) => this.#position(stream)));
+      return await Promise.all(streams.map((stream, index) => this.#position(stream, known[index])));
     } catch (error) {
       for (const stream of streams) this.unsubscribe(stream);
       throw error;
     }
   }
 
-  async #position(stream: Stream): Promise<Position> {
-    const [epoch, offset] = await this.#commands.belfryPosition(...this.#keys(stream), newEpoch(), metaTtlMs);
+  async #position(stream: Stream, known: Position = { epoch: "", offset: 0 }): Promise<Position> {
+    const [epoch, offset] = await this.#commands.belfryPosition(
+      ...this.#keys(stream),
+      newEpoch(),
+      metaTtlMs,
+      known.epoch,
+      known.offset,
+    );
     return { epoch, offset };
   }
 

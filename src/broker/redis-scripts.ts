@@ -75,15 +75,22 @@ return redis.call('GET', KEYS[1])
 `;
 
 /**
- * Reads a stream's position and gives a stream without one its epoch, so that a client can resume from offset 0.
+ * Reads a stream's position and gives a stream without one its epoch, so that a client can resume from offset 0. Where the
+ * caller has been further in the same epoch, Redis has lost what it had acknowledged, in a failover or a restart: then a new
+ * epoch begins, since the offsets that come again will name other messages.
  *
  * - KEYS: meta, log
- * - ARGV: epoch to use if there is none, meta ms
+ * - ARGV: epoch to use if there is none, meta ms, epoch and offset that the caller knows (empty and 0: none)
  * - returns: epoch, offset
  */
 export const positionScript = `${readEpoch("ARGV[1]")}
+local offset = tonumber(redis.call('HGET', KEYS[1], 'offset') or 0)
+if epoch == ARGV[3] and offset < tonumber(ARGV[4]) then
+  epoch = ARGV[1]
+  redis.call('HSET', KEYS[1], 'epoch', epoch)
+end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
-return { epoch, tonumber(redis.call('HGET', KEYS[1], 'offset') or 0) }
+return { epoch, offset }
 `;
 
 /**

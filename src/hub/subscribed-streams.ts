@@ -162,7 +162,8 @@ export class SubscribedStreams {
 
   async #subscribe(batch: readonly SubscribedStream[]): Promise<void> {
     const before = batch.map(({ position }) => position);
-    const positions = await this.#broker.subscribe(batch.map(({ stream }) => stream));
+    const streams = batch.map(({ stream }) => stream);
+    const positions = await this.#broker.subscribe(streams, before);
     for (const [index, subscribed] of batch.entries()) {
       const position = positions[index];
       if (position) this.#stands(subscribed, before[index], position);
