@@ -73,7 +73,10 @@ async function closeOf(remote: Remote): Promise<Seen["closed"]> {
   return remote.on(({ closed }) => closed);
 }
 
-describe.each([chromium, node])("$name", ({ connect }) => {
+/** The WebSocket of Node 22 reports a refused handshake with an error event alone, without the close that should follow. */
+const closesWhenRefused = Number(process.versions.node.split(".")[0]) >= 24;
+
+describe.each([chromium, node])("$name", ({ name, connect }) => {
   test.each([
     { offer: "a plain flag", protocols: "alice", user: "alice", selected: "alice" },
     { offer: "belfry.v1 and a flag", protocols: ["belfry.v1", "alice"], user: "alice", selected: "belfry.v1" },
@@ -101,7 +104,7 @@ describe.each([chromium, node])("$name", ({ connect }) => {
     expect((await service.call("GET", `/users/${encodeURIComponent(user)}`)).json).toMatchObject({ online: true });
   });
 
-  test("sees a refused handshake as 1006 when it does not say who it is", async () => {
+  test.runIf(name === chromium.name || closesWhenRefused)("sees a refused handshake as 1006", async () => {
     const remote = await connect(await startService(), []);
 
     expect(await closeOf(remote)).toEqual({ code: 1006, reason: "", wasClean: false });
