@@ -34,6 +34,12 @@ export interface Connection {
    */
   deliver(delivery: Delivery): boolean;
 
+  /** Gathers what is delivered until {@link uncork}, so that a page of history is one write and not a hundred. */
+  cork(): void;
+
+  /** Writes what was gathered. */
+  uncork(): void;
+
   /**
    * Paces the replay of history: undefined when a message may be delivered now, else a promise that resolves when it is
    * worth asking again, at the latest when the connection has ended.

@@ -46,8 +46,7 @@ async function replay(
     const rest = done <= here ? subscribed.tail?.behind(done) : undefined;
     if (rest || done === here) {
       // No await from here to the end: nothing can come in between.
-      if ((rest ?? []).every((message) => connection.deliver(new Delivery(message))))
-        subscribed.members.add(connection);
+      if ((rest ?? []).every((message) => connection.deliver(Delivery.of(message)))) subscribed.members.add(connection);
       return;
     }
     if (done > here) {
@@ -72,12 +71,18 @@ async function replay(
 
 /** Delivers the messages behind one offset up to another, no faster than the client takes them. */
 async function deliverAll(connection: Connection, messages: readonly Message[], after: number, until: number) {
+  connection.cork();
   for (const message of messages) {
     const { offset } = message.position ?? { offset: 0 };
     if (offset <= after) continue;
-    if (offset > until) return;
-    const delivery = new Delivery(message);
-    for (let wait = connection.pace(delivery); wait; wait = connection.pace(delivery)) await wait;
-    if (!connection.deliver(delivery)) return;
+    if (offset > until) break;
+    const delivery = Delivery.of(message);
+    for (let wait = connection.pace(delivery); wait; wait = connection.pace(delivery)) {
+      connection.uncork();
+      await wait;
+      connection.cork();
+    }
+    if (!connection.deliver(delivery)) break;
   }
+  connection.uncork();
 }

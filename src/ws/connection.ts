@@ -81,6 +81,14 @@ export class WsConnection implements Connection {
     return this.#write(delivery.encodedBy(messageFrame));
   }
 
+  cork(): void {
+    this.#socket.cork();
+  }
+
+  uncork(): void {
+    this.#socket.uncork();
+  }
+
   pace(delivery: Delivery): Promise<void> | undefined {
     const waiting = this.#socket.writableLength;
     const { length } = delivery.encodedBy(messageFrame);

@@ -32,6 +32,10 @@ export class FakeConnection implements Connection {
     return this.closes.length > 0;
   }
 
+  cork(): void {}
+
+  uncork(): void {}
+
   pace(): Promise<void> | undefined {
     return undefined;
   }
