@@ -38,6 +38,7 @@ export async function admitTo(
   }
   try {
     const page = await reader.read(stream, isOfEpoch ? since.offset : 0);
+    if (page.epoch !== subscribed.position?.epoch) await streams.refresh(subscribed);
     return { subscribed, plan: planResume(since, page) };
   } catch (error) {
     streams.release(subscribed);

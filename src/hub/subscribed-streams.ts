@@ -85,17 +85,27 @@ export class SubscribedStreams {
     const subscribed = this.#streams.get(stream.key) ?? this.#add(stream);
     subscribed.holds++;
     try {
-      if (!subscribed.position) {
-        subscribed.subscribing ??= this.#subscribe([subscribed]).finally(() => {
-          subscribed.subscribing = undefined;
-        });
-        await subscribed.subscribing;
-      }
+      if (!subscribed.position) await this.#subscribeOnce(subscribed);
       return subscribed;
     } catch (error) {
       this.release(subscribed);
       // Another attempt was quicker and others rely on it, but this one's failure may have ended the subscription.
       if (subscribed.position && subscribed.holds > 0) this.#tryAgain(error);
+      throw error;
+    }
+  }
+
+  /**
+   * Asks the broker again where a stream stands, because its history is in another epoch: no message may come for long that
+   * would tell, and until then whoever resumes would be put where nobody is.
+   *
+   * @throws BelfryError `unavailable`
+   */
+  async refresh(subscribed: SubscribedStream): Promise<void> {
+    try {
+      await this.#subscribeOnce(subscribed);
+    } catch (error) {
+      this.#tryAgain(error);
       throw error;
     }
   }
@@ -158,6 +168,14 @@ export class SubscribedStreams {
     };
     this.#streams.set(stream.key, subscribed);
     return subscribed;
+  }
+
+  /** Subscribes to one stream; those who come meanwhile wait for the same. */
+  #subscribeOnce(subscribed: SubscribedStream): Promise<void> {
+    subscribed.subscribing ??= this.#subscribe([subscribed]).finally(() => {
+      subscribed.subscribing = undefined;
+    });
+    return subscribed.subscribing;
   }
 
   async #subscribe(batch: readonly SubscribedStream[]): Promise<void> {

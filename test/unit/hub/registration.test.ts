@@ -100,6 +100,36 @@ describe("a connection", () => {
   });
 });
 
+describe("a connection that resumes where history has begun anew, and nothing was published since", () => {
+  it.each([
+    { epoch: "e1", offset: 1 },
+    { epoch: "e2", offset: 0 },
+  ])("from $epoch stays in the new epoch, and those in the old one close to resume", async (since) => {
+    const hub = createHub();
+    broker.store(alice, 2);
+    const other = await connect(hub, "alice");
+    broker.lose(alice, "e2");
+    const connection = new FakeConnection("alice");
+    connection.onClose = () => hub.unregister(connection);
+    hub.register(connection, await hub.admit("alice", { user: since }));
+    await settled();
+    expect(connection.welcomed?.positions.user).toBe("u-e2-0");
+    expect(connection.welcomed?.recovered.user).toBe(since.epoch === "e2");
+    expect(causes(connection, other)).toEqual([undefined, "position_lost"]);
+    await hub.broadcastUser("alice", 1);
+    expect(connection.ids).toEqual(["u-e2-1"]);
+  });
+
+  it("is refused while the broker does not say where the stream stands", async () => {
+    const hub = createHub();
+    await connect(hub, "alice");
+    broker.lose(alice, "e2");
+    broker.failNext("subscribe", unavailable);
+    await expect(hub.admit("alice", { user: { epoch: "e2", offset: 0 } })).rejects.toBe(unavailable);
+    await hub.close();
+  });
+});
+
 describe("the subscription of a user's stream", () => {
   it("begins with the user's first connection and ends with the last", async () => {
     const hub = createHub();
