@@ -20,24 +20,29 @@ export interface World {
  * Inflicts a schedule, each fault at its time; those on one process one after the other, everything else at once.
  *
  * @param signal ends it before its time
+ * @throws what the first fault threw that could not be inflicted
  */
 export async function inflictAll(schedule: readonly Fault[], world: World, signal: AbortSignal): Promise<void> {
   const startMs = performance.now();
   const queues = new Map<string, Promise<void>>();
+  const failures: unknown[] = [];
   for (const fault of schedule) {
     const dueMs = startMs + fault.atMs - performance.now();
     await pause(Math.max(0, dueMs), undefined, { signal }).catch(() => {});
-    if (signal.aborted) break;
+    if (signal.aborted || failures.length > 0) break;
     world.tally.count("faults", fault.kind);
     const target = faultTargets[fault.kind];
     const queue = target === "redis" ? "redis" : `${target} ${fault.replica}`;
     const before = queues.get(queue) ?? Promise.resolve();
     queues.set(
       queue,
-      before.then(() => (signal.aborted ? undefined : inflict(fault, world))),
+      before
+        .then(() => (signal.aborted ? undefined : inflict(fault, world)))
+        .catch((error: unknown) => void failures.push(error)),
     );
   }
   await Promise.all(queues.values());
+  if (failures.length > 0) throw failures[0];
 }
 
 async function inflict(fault: Fault, world: World): Promise<void> {

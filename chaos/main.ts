@@ -149,3 +149,6 @@ try {
   console.error(error instanceof Error ? error.message : error);
   process.exitCode = 2;
 }
+
+// A publisher may still be repeating a message to replicas that are gone.
+process.exit();
