@@ -12,7 +12,9 @@ import { TestClient } from "../support/test-client.ts";
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const read = (name: string) => readFileSync(join(root, name), "utf8");
 const pages = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"].concat(
-  ["architecture", "configuration", "http-api", "operations", "protocol", "redis"].map((name) => `docs/${name}.md`),
+  ["architecture", "chaos", "configuration", "http-api", "operations", "protocol", "redis"].map(
+    (name) => `docs/${name}.md`,
+  ),
 );
 
 /** The shell commands in a page's code blocks, as lists of words; line continuations and quotes as sh has them. */
