@@ -1,21 +1,10 @@
-import { once } from "node:events";
-import { createServer } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, onTestFailed, test } from "vitest";
+import { freePort } from "../support/free-port.ts";
 import { callerOf } from "../support/service.ts";
 import { TestClient } from "../support/test-client.ts";
 import { docker, eventually, mustRun, run } from "./docker.ts";
 
 const projectName = `belfry-test-${process.pid}`;
-
-/** A port of this machine that nothing listens on. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, "close");
-  return port;
-}
 
 const port = await freePort();
 const call = callerOf(port);

@@ -3,6 +3,7 @@ import { get, type IncomingMessage } from "node:http";
 import { connect } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { readConfig } from "../../src/config.ts";
+import { raw } from "../support/raw-tcp.ts";
 import { type Answer, callerOf, type Service, startReplicas, startService } from "../support/service.ts";
 import { TestClient } from "../support/test-client.ts";
 
@@ -221,14 +222,7 @@ describe("the error table", () => {
     ["CONNECT", "CONNECT x:1 HTTP/1.1\r\nHost: x\r\n", 405],
   ])("answers %s with a problem", async (_, head, status) => {
     const { port } = await startService();
-    const socket = connect(port, "127.0.0.1");
-    onTestFinished(() => void socket.destroy());
-    let answer = "";
-    socket.on("data", (chunk) => {
-      answer += chunk;
-    });
-    socket.write(`${head}Connection: close\r\n\r\n`);
-    await once(socket, "close");
+    const answer = await raw(port, `${head}Connection: close\r\n\r\n`);
     expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
     expect(answer).toContain("application/problem+json");
   });

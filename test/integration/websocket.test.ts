@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { raw } from "../support/raw-tcp.ts";
 import { startService, until } from "../support/service.ts";
 import { refusedUpgrade, TestClient } from "../support/test-client.ts";
 
@@ -286,20 +287,6 @@ describe("a slow reader", () => {
 const upgradeHeaders =
   "Host: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-
-/** Sends text over TCP and reads until the server ends. */
-async function raw(port: number, text: string): Promise<string> {
-  const socket = connect(port, "127.0.0.1");
-  onTestFinished(() => void socket.destroy());
-  let answer = "";
-  socket.on("data", (chunk) => {
-    answer += chunk;
-  });
-  socket.on("error", () => {});
-  socket.write(text);
-  await once(socket, "close");
-  return answer;
-}
 
 /** Proves that nothing else came: the next frame is the one that is sent now. */
 async function barrier(client: TestClient, call: (m: string, p: string, b: unknown) => Promise<unknown>) {
