@@ -19,6 +19,7 @@ export default defineConfig({
       project("property"),
       project("contract", { globalSetup: ["test/support/redis-setup.ts"] }),
       project("integration", { globalSetup: ["test/support/redis-setup.ts"] }),
+      project("topology", { globalSetup: ["test/support/redis-server-setup.ts"], testTimeout: 60_000 }),
       project("e2e", { globalSetup: ["test/support/redis-setup.ts"], testTimeout: 60_000, hookTimeout: 180_000 }),
       // Not part of `npm test`: they need Docker.
       project("containers", {

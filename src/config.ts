@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { z } from "zod";
+import { parseRedisUrl, redisUrlForms } from "./redis-url.ts";
 
 /** Rights of an API key, each one apart. `read`: look at users and history; `admin`: disconnect users. */
 const rights = ["publish", "read", "admin"] as const;
@@ -82,12 +83,6 @@ function parseApiKey(entry: string, index: number): ApiKeyConfig | string {
   return { name, secret, rights: wanted as Right[] };
 }
 
-function isRedisUrl(text: string): boolean {
-  if (!/^rediss?:\/\//.test(text) || !URL.canParse(text)) return false;
-  const { hostname, pathname } = new URL(text);
-  return hostname !== "" && /^\/?(\d{1,5})?$/.test(pathname);
-}
-
 /** `false`, a number of proxies in front, or their addresses. */
 export type TrustProxy = false | number | readonly string[];
 
@@ -114,7 +109,7 @@ const variables = {
     .meta({ description: "own listener for the publisher API and /metrics, which then answer 404 on PORT" }),
   REDIS_URL: z
     .string()
-    .refine(isRedisUrl, "is not a URL like redis://host:6379 or rediss://user:password@host:6380/0")
+    .refine((text) => parseRedisUrl(text) !== undefined, redisUrlForms)
     .optional()
     .meta({ description: "Redis that the replicas share; unset: this process alone, in memory", secret: true }),
   REDIS_PREFIX: z
@@ -122,6 +117,9 @@ const variables = {
     .regex(/^[A-Za-z0-9._:/-]{1,64}$/, "is not 1 to 64 of the characters A-Z a-z 0-9 . _ : / -")
     .default("belfry")
     .meta({ description: "what every Redis key and channel begins with" }),
+  REDIS_WAIT_REPLICAS: integer(0, 100).prefault("0").meta({
+    description: "replicas of Redis that must have a message before it is delivered and answered 202",
+  }),
   AUTH_MODE: z
     .enum(["none"], "is not none")
     .default("none")

@@ -80,8 +80,12 @@ export interface BrokerHandler {
   onQuestion(stream: Stream, question: unknown): unknown;
   /** A backend published around the API. The payload is as it came, and not checked in any way. */
   onExternalPublish(payload: Buffer): void;
-  /** The broker can be reached now: for the first time, or again, and then without any subscription. */
-  onConnected(): void;
+  /**
+   * The broker can be reached now: for the first time, or again, and then without subscriptions to these streams.
+   *
+   * @param streams default: all
+   */
+  onConnected(streams?: readonly Stream[]): void;
 }
 
 /**
@@ -127,9 +131,13 @@ export interface Broker {
    *
    * @param known where the caller has been in each stream, in the order given. A stream that is not that far any more in
    *   the same epoch has lost messages that were acknowledged, and begins a new epoch
-   * @returns the position of each stream, in the order given; a stream that never had a message gets its epoch now
+   * @returns the position of each stream, in the order given; a stream that never had a message gets its epoch now.
+   *   Undefined: what stands behind this stream could not be reached, while others could. Rejects when none could
    */
-  subscribe(streams: readonly Stream[], known?: readonly (Position | undefined)[]): Promise<Position[]>;
+  subscribe(
+    streams: readonly Stream[],
+    known?: readonly (Position | undefined)[],
+  ): Promise<readonly (Position | undefined)[]>;
 
   /** Ends a subscription; never rejects. */
   unsubscribe(stream: Stream): void;

@@ -1,28 +1,23 @@
 import { BelfryError } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { formatId, formatLiveId, newEpoch, type Position } from "../protocol/positions.ts";
+import { newEpoch, type Position } from "../protocol/positions.ts";
 import type { Stream } from "../protocol/streams.ts";
-import {
-  type Broker,
-  type BrokerHandler,
-  type BrokerOptions,
-  type HistoryPage,
-  type Idempotency,
-  idempotencyConflict,
-  type Publication,
-  type Published,
-} from "./broker.ts";
-import { PendingQuestions } from "./pending-questions.ts";
-import { createRedisClient, type RedisClient, ReplyError } from "./redis-client.ts";
-import { publishScript } from "./redis-scripts.ts";
-import { decodeAnswer, decodeRecord, decodeWire, encodeAnswer, encodeQuestion, encodeRecord } from "./redis-wire.ts";
+import { parseRedisUrl, redisUrlForms } from "../redis-url.ts";
+import type { Broker, BrokerHandler, HistoryPage, Idempotency, Publication, Published } from "./broker.ts";
+import { createRedisClient, publishCommandOf, ReplyError } from "./redis-client.ts";
+import { RedisCluster } from "./redis-cluster.ts";
+import { RedisNode, redisUnavailable } from "./redis-node.ts";
+import { type RedisNodes, SingleRedis } from "./redis-nodes.ts";
+import { RedisStore, type RedisStoreOptions } from "./redis-store.ts";
+import { RedisSubscriptions } from "./redis-subscriptions.ts";
+import { decodeWire, encodeAnswer } from "./redis-wire.ts";
 
 /** Settings of {@link RedisBroker}. */
-export interface RedisBrokerOptions extends BrokerOptions {
-  /** `redis://…` or `rediss://…`. */
+export interface RedisBrokerOptions extends RedisStoreOptions {
+  /** See {@link parseRedisUrl}. */
   readonly redisUrl: string;
-  /** What every key and channel begins with. */
-  readonly redisPrefix: string;
+  /** Replicas of Redis that must have a message before it is delivered and acknowledged; 0: none. */
+  readonly redisWaitReplicas: number;
   readonly log: Log;
   /** Told the duration of every operation. */
   readonly onOperation?: (operation: string, seconds: number) => void;
@@ -30,283 +25,155 @@ export interface RedisBrokerOptions extends BrokerOptions {
   readonly onMalformed?: () => void;
 }
 
-/** Longest wait for the answers to a question, in ms. */
-const answerTimeoutMs = 1000;
-
-/** Pause between two looks at whether the subscriptions still bring anything, in ms. */
-const probeIntervalMs = 3000;
-
 /** Operations under way at once; more are refused, so that a hanging Redis does not fill the memory. */
 const maxPending = 10_000;
-
-/** How long a stream's epoch and offset outlive its messages, in ms: 30 days. */
-const metaTtlMs = 30 * 86400 * 1000;
 
 /** Channels in one SUBSCRIBE and positions in one pipeline. */
 const subscribeBatch = 500;
 
+/** Longest wait until it is known where a stream has moved in a cluster, in ms. */
+const movedTimeoutMs = 500;
+
 /**
- * The broker of many replicas on one Redis: a channel per stream, so that a message costs only the replicas that hold its
- * recipients, and a Redis stream per stream for history. Two connections: commands, and subscriptions.
+ * The broker of many replicas on one Redis, or on a cluster: a channel per stream, so that a message costs only the replicas
+ * that hold its recipients, and a Redis stream per stream for history.
  */
 export class RedisBroker implements Broker {
   readonly #options: RedisBrokerOptions;
-  readonly #commands: RedisClient;
-  readonly #subscriber: RedisClient;
-  readonly #instance = newEpoch();
-  readonly #questions = new PendingQuestions(answerTimeoutMs);
-  readonly #streams = new Map<string, Stream>();
+  readonly #nodes: RedisNodes;
+  readonly #store: RedisStore;
+  readonly #subscriptions: RedisSubscriptions;
   #handler: BrokerHandler | undefined;
-  #probe: NodeJS.Timeout | undefined;
-  #probesMissed = 0;
-  /** What was logged last of the connection; undefined: nothing yet. */
-  #up: boolean | undefined;
-  #closed = false;
+  #up = false;
+  #wasUp = false;
   #pending = 0;
-  #liveCount = 0;
 
   constructor(options: RedisBrokerOptions) {
     this.#options = options;
-    this.#commands = createRedisClient(options.redisUrl, "belfry-commands");
-    this.#subscriber = createRedisClient(options.redisUrl, "belfry-subscriber");
+    this.#nodes = createNodes(options, () => this.#malformed());
+    this.#store = new RedisStore(options);
+    this.#subscriptions = new RedisSubscriptions(this.#nodes, this.#store);
   }
 
   get up(): boolean {
-    return this.#up === true;
+    return this.#up;
   }
 
   start(handler: BrokerHandler): void {
     this.#handler = handler;
-    this.#subscriber.on("messageBuffer", (channel: Buffer, payload: Buffer) => this.#receive(channel, payload));
-    for (const client of [this.#commands, this.#subscriber]) {
-      client.on("ready", () => void this.#connected());
-      client.on("close", () => this.#disconnected());
-      client.on("error", (error: Error) => {
-        this.#disconnected(error);
-        // Redis said no to the password or to the database: with the latter it would go on in database 0.
-        if (error instanceof ReplyError) client.disconnect(true);
-      });
-      client.connect().catch(() => {});
-    }
-    this.#probe = setInterval(() => void this.#probeSubscriber(), probeIntervalMs);
+    this.#nodes.start({
+      onChange: () => this.#nodesChanged(),
+      onMessage: (channel, payload) => this.#receive(channel, payload),
+      onMoved: () => void this.#nodes.refresh(),
+    });
   }
 
   async publish(stream: Stream, publication: Publication, here?: number): Promise<Published> {
-    const { live, idempotency, collapse = "" } = publication;
-    const { historySize, historyTtlSeconds, idempotencyTtlSeconds } = this.#options;
-    const channel = this.#channel(stream);
-    const ttlMs = historyTtlSeconds * 1000;
-    const [outcome, source, number, receivers] = await this.#run("publish", () =>
-      this.#commands.belfryPublish(
-        ...this.#keys(stream),
-        `${channel}:collapse`,
-        `${channel}:once:${idempotency?.key ?? ""}`,
-        channel,
-        newEpoch(),
-        encodeRecord(publication),
-        historySize,
-        ttlMs,
-        Math.max(metaTtlMs, ttlMs),
-        here ?? 0,
-        here === undefined ? 0 : 1,
-        collapse,
-        live ? this.#instance : "",
-        live ? ++this.#liveCount : 0,
-        idempotency?.fingerprint ?? "",
-        idempotencyTtlSeconds * 1000,
-      ),
+    return this.#run("publish", this.#store.channelOf(stream), (node) =>
+      this.#store.publish(node, stream, publication, here),
     );
-    if (outcome === "conflict") throw idempotencyConflict();
-    // An idempotency key belongs to one kind of message: another would have another body, and so another fingerprint.
-    const id = live ? formatLiveId(source, number) : formatId(stream.scope, { epoch: source, offset: number });
-    return { id, receivers, replayed: outcome === "replayed" };
   }
 
-  async claim({ key, fingerprint }: Idempotency): Promise<void> {
-    const name = `${this.#options.redisPrefix}:once:${key}`;
-    const known = await this.#run("claim", () =>
-      this.#commands.belfryClaim(name, fingerprint, this.#options.idempotencyTtlSeconds * 1000),
-    );
-    if (known !== fingerprint) throw idempotencyConflict();
+  async claim(idempotency: Idempotency): Promise<void> {
+    await this.#run("claim", this.#store.claimKeyOf(idempotency), (node) => this.#store.claim(node, idempotency));
   }
 
-  async subscribe(streams: readonly Stream[], known: readonly (Position | undefined)[] = []): Promise<Position[]> {
-    const positions: Position[] = [];
-    for (let i = 0; i < streams.length; i += subscribeBatch) {
-      const batch = streams.slice(i, i + subscribeBatch);
-      const knownOfBatch = known.slice(i, i + subscribeBatch);
-      positions.push(...(await this.#run("subscribe", () => this.#subscribeBatch(batch, knownOfBatch))));
-    }
+  async subscribe(
+    streams: readonly Stream[],
+    known: readonly (Position | undefined)[] = [],
+  ): Promise<(Position | undefined)[]> {
+    const positions: (Position | undefined)[] = streams.map(() => undefined);
+    const nodeOf = (stream: Stream) => this.#nodes.nodeOf(this.#store.channelOf(stream));
+    const groups = Map.groupBy(streams.entries(), ([, stream]) => nodeOf(stream));
+    const subscribing = [...groups.values()].map(async (group) => {
+      for (let i = 0; i < group.length; i += subscribeBatch) {
+        const batch = group.slice(i, i + subscribeBatch);
+        const found = await this.#subscribeBatch(
+          batch.map(([, stream]) => stream),
+          batch.map(([index]) => known[index]),
+        );
+        for (const [n, [index]] of batch.entries()) positions[index] = found[n];
+      }
+    });
+    const failed = (await Promise.allSettled(subscribing)).filter((result) => result.status === "rejected");
+    if (failed[0] && failed.length === subscribing.length) throw failed[0].reason;
     return positions;
   }
 
   unsubscribe(stream: Stream): void {
-    const channel = this.#channel(stream);
-    this.#streams.delete(channel);
-    // Without a connection there is no subscription to end either.
-    this.#subscriber.unsubscribe(channel).catch(() => {});
+    this.#subscriptions.remove(stream);
   }
 
   async history(stream: Stream, after: number, limit: number): Promise<HistoryPage> {
-    return this.#run("history", async () => {
-      const [epochBytes, last, lost, entries] = await this.#commands.belfryHistoryBuffer(
-        ...this.#keys(stream),
-        after + 1,
-        limit,
-        newEpoch(),
-        metaTtlMs,
-      );
-      const epoch = epochBytes.toString();
-      const now = Date.now();
-      const oldest = now - this.#options.historyTtlSeconds * 1000;
-      const decoded = entries
-        .flatMap(
-          ([id, fields]) => this.#decode(() => decodeRecord(stream, epoch, offsetOf(id), fields[1] ?? empty)) ?? [],
-        )
-        .filter(({ expiresAtMs }) => expiresAtMs === 0 || expiresAtMs > now);
-      const messages = decoded.filter(({ ts }) => ts > oldest);
-      // What is too old still stands in a log that goes on being written; it counts as lost all the same.
-      const aged = decoded.findLast(({ ts }) => ts <= oldest)?.position?.offset ?? 0;
-      const first = Math.max(lost, aged) + 1;
-      const end = entries.length === limit ? entries.at(-1) : undefined;
-      return { epoch, first, last, reaches: end ? Number(offsetOf(end[0])) : last, messages };
-    });
-  }
-
-  async ask(stream: Stream, question: unknown): Promise<unknown[]> {
-    return this.#run("ask", () =>
-      this.#questions.ask((request) =>
-        this.#commands.publish(this.#channel(stream), encodeQuestion(request, this.#replyChannel, question)),
-      ),
+    return this.#run("history", this.#store.channelOf(stream), (node) =>
+      this.#store.history(node, stream, after, limit, () => this.#malformed()),
     );
   }
 
+  async ask(stream: Stream, question: unknown): Promise<unknown[]> {
+    const channel = this.#store.channelOf(stream);
+    return this.#run("ask", channel, (node) => node.ask(channel, question));
+  }
+
   async check(): Promise<void> {
-    await this.#run("check", () => Promise.all([this.#commands.ping(), this.#subscriber.ping()]));
-    if (!this.#up) throw this.#unavailable("the subscriptions in Redis are not restored yet");
+    const nodes = this.#nodes.all;
+    await this.#run("check", this.#externalChannel, () => Promise.all(nodes.map((node) => node.check())));
+    if (!this.#up) throw redisUnavailable("the subscriptions in Redis are not restored yet");
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
     this.#up = false;
-    clearInterval(this.#probe);
-    this.#commands.disconnect();
-    this.#subscriber.disconnect();
-    this.#questions.close();
-  }
-
-  #channel(stream: Stream): string {
-    return `${this.#options.redisPrefix}:{${stream.key}}`;
-  }
-
-  /** Both keys hold the stream's key in braces, so that Redis Cluster keeps them together. */
-  #keys(stream: Stream): [meta: string, log: string] {
-    const channel = this.#channel(stream);
-    return [`${channel}:meta`, `${channel}:log`];
-  }
-
-  get #replyChannel(): string {
-    return `${this.#options.redisPrefix}:replica:${this.#instance}`;
+    this.#handler = undefined;
+    this.#nodes.close();
   }
 
   get #externalChannel(): string {
     return `${this.#options.redisPrefix}:publish`;
   }
 
-  /** Subscribes first and reads the positions then, so that nothing falls in between. */
+  /** A node became ready, or is not any more, or serves something else. */
+  #nodesChanged(): void {
+    const nodes = this.#nodes.all;
+    this.#up = nodes.length > 0 && nodes.every(({ ready }) => ready);
+    const lost = this.#subscriptions.lost;
+    if (this.#up && !this.#wasUp) this.#handler?.onConnected();
+    else if (lost.length > 0) this.#handler?.onConnected(lost);
+    this.#wasUp ||= this.#up;
+    this.#subscriptions.listen(this.#externalChannel).catch((error: unknown) => {
+      this.#options.log.warn({ err: error }, "what backends publish in Redis cannot be listened to; trying again");
+    });
+  }
+
   async #subscribeBatch(streams: readonly Stream[], known: readonly (Position | undefined)[]): Promise<Position[]> {
-    const channels = streams.map((stream) => this.#channel(stream));
-    for (const [index, stream] of streams.entries()) this.#streams.set(channels[index] ?? "", stream);
-    try {
-      await this.#subscriber.subscribe(...channels);
-      return await Promise.all(streams.map((stream, index) => this.#position(stream, known[index])));
-    } catch (error) {
-      for (const stream of streams) this.unsubscribe(stream);
-      throw error;
-    }
-  }
-
-  async #position(stream: Stream, known: Position = { epoch: "", offset: 0 }): Promise<Position> {
-    const [epoch, offset] = await this.#commands.belfryPosition(
-      ...this.#keys(stream),
-      newEpoch(),
-      metaTtlMs,
-      known.epoch,
-      known.offset,
+    const [first] = streams;
+    if (!first) return [];
+    return this.#run("subscribe", this.#store.channelOf(first), (node) =>
+      this.#subscriptions.add(node, streams, known),
     );
-    return { epoch, offset };
   }
 
-  /** One of the two connections became ready; when both are, the service can work. */
-  async #connected(): Promise<void> {
-    if (this.#commands.status !== "ready" || this.#subscriber.status !== "ready") return;
-    try {
-      await this.#subscriber.subscribe(this.#replyChannel, this.#externalChannel);
-      // For backends that call it by its SHA-1, as docs/redis.md shows.
-      await this.#commands.script("LOAD", publishScript);
-    } catch (error) {
-      this.#options.log.debug({ err: error }, "Redis subscription failed");
-      this.#subscriber.disconnect(true);
-      return;
-    }
-    if (this.#closed) return;
-    this.#up = true;
-    this.#options.log.info("Redis is reachable");
-    this.#handler?.onConnected();
-  }
-
-  /**
-   * A connection can be healthy and yet deaf: its peer has vanished without a word, or was demoted in a failover. So this
-   * replica sends something to itself, the way that messages go; when nothing arrives twice in a row, it subscribes anew.
-   */
-  async #probeSubscriber(): Promise<void> {
-    if (!this.#up) return;
-    const send = (request: string) => this.#commands.publish(this.#replyChannel, encodeAnswer(request, null));
-    const answers = await this.#questions.ask(send).catch(() => undefined);
-    // When it could not even be sent, the commands' connection is what is broken, and that shows by itself.
-    this.#probesMissed = answers?.length === 0 ? this.#probesMissed + 1 : 0;
-    if (this.#probesMissed < 2 || !this.#up) return;
-    this.#probesMissed = 0;
-    this.#options.log.warn("the subscriptions in Redis bring nothing any more; subscribing anew");
-    this.#subscriber.disconnect(true);
-  }
-
-  /** Logged once, not with every try. */
-  #disconnected(error?: Error): void {
-    if (this.#up === false || this.#closed) return;
-    this.#up = false;
-    this.#options.log.warn({ err: error }, "Redis cannot be reached; trying again");
-  }
-
-  #receive(channelBytes: Buffer, payload: Buffer): void {
-    const channel = channelBytes.toString();
+  #receive(channel: string, payload: Buffer): void {
     if (channel === this.#externalChannel) {
       this.#handler?.onExternalPublish(payload);
       return;
     }
-    if (channel === this.#replyChannel) {
-      const reply = this.#decode(() => decodeAnswer(payload));
-      if (reply) this.#questions.answered(reply.request, reply.answer);
-      return;
-    }
     // A stream that was just left may still have a message on its way.
-    const stream = this.#streams.get(channel);
+    const stream = this.#subscriptions.streamOf(channel);
     if (!stream) return;
-    const wire = this.#decode(() => decodeWire(stream, payload));
-    if (wire?.kind === "message") this.#handler?.onMessage(wire.message);
-    else if (wire) this.#answer(stream, wire.request, wire.replyChannel, wire.question);
+    try {
+      const wire = decodeWire(stream, payload);
+      if (wire.kind === "message") this.#handler?.onMessage(wire.message);
+      else this.#answer(stream, wire.request, wire.replyChannel, wire.question);
+    } catch {
+      this.#malformed();
+    }
   }
 
-  /** Passes over what cannot be read: one such message must not keep the others back. */
-  #decode<T>(decode: () => T): T | undefined {
-    try {
-      return decode();
-    } catch {
-      // What is wrong stays out of the log: the reason may quote the message.
-      this.#options.onMalformed?.();
-      this.#options.log.warn("unreadable message from Redis");
-      return undefined;
-    }
+  /** Something cannot be read and is passed over: it must not keep the others back. */
+  #malformed(): void {
+    // What is wrong stays out of the log: the reason may quote the message.
+    this.#options.onMalformed?.();
+    this.#options.log.warn("unreadable message from Redis");
   }
 
   #answer(stream: Stream, request: string, replyChannel: string, question: unknown): void {
@@ -315,40 +182,69 @@ export class RedisBroker implements Broker {
       this.#options.log.warn("unknown question from another replica");
       return;
     }
-    this.#commands.publish(replyChannel, encodeAnswer(request, answer)).catch((error: unknown) => {
+    const send = async () => this.#nodes.nodeOf(replyChannel)?.publish(replyChannel, encodeAnswer(request, answer));
+    send().catch((error: unknown) => {
       this.#options.log.warn({ err: error }, "an answer could not be sent");
     });
   }
 
-  /** Runs an operation on Redis: bounded in number, timed, its failures turned into `unavailable`. */
-  async #run<T>(operation: string, work: () => Promise<T>): Promise<T> {
-    if (this.#pending >= maxPending) throw this.#unavailable("too many operations wait for Redis");
+  /** Runs an operation on the node that serves a key: bounded in number, timed, its failures turned into `unavailable`. */
+  async #run<T>(operation: string, key: string, work: (node: RedisNode) => Promise<T>): Promise<T> {
+    if (this.#pending >= maxPending) throw redisUnavailable("too many operations wait for Redis");
     this.#pending++;
     const start = performance.now();
     try {
-      return await work();
+      return await this.#at(key, work);
     } catch (error) {
-      throw this.#unavailable(this.#up ? reasonOf(error) : "Redis cannot be reached", error);
+      if (error instanceof BelfryError) throw error;
+      throw redisUnavailable(this.#up ? reasonOf(error) : "Redis cannot be reached", error);
     } finally {
       this.#pending--;
       this.#options.onOperation?.(operation, (performance.now() - start) / 1000);
     }
   }
 
-  #unavailable(reason: string, cause?: unknown): BelfryError {
-    return new BelfryError("unavailable", reason, { retryAfterSeconds: 1, cause });
+  /** A node that says that the key has moved has not done the work, so another may. */
+  async #at<T>(key: string, work: (node: RedisNode) => Promise<T>): Promise<T> {
+    const node = this.#nodes.nodeOf(key);
+    if (!node) throw redisUnavailable("Redis cannot be reached");
+    try {
+      return await work(node);
+    } catch (error) {
+      if (!(error instanceof ReplyError) || !(error as Error).message.startsWith("MOVED ")) throw error;
+      const timeout = AbortSignal.timeout(movedTimeoutMs);
+      await Promise.race([this.#nodes.refresh(), new Promise((resolve) => timeout.addEventListener("abort", resolve))]);
+      const other = this.#nodes.nodeOf(key);
+      if (!other || other === node) throw error;
+      return work(other);
+    }
   }
 }
 
-const empty = Buffer.alloc(0);
+function createNodes(options: RedisBrokerOptions, onMalformed: () => void): RedisNodes {
+  const { redisUrl, redisPrefix, redisWaitReplicas, log } = options;
+  const target = parseRedisUrl(redisUrl);
+  if (!target) throw new Error(`redisUrl ${redisUrlForms}`);
+  const replyChannel = `${redisPrefix}:replica:${newEpoch()}`;
+  const node = { publishCommand: publishCommandOf(target), waitReplicas: redisWaitReplicas, log, onMalformed };
+  if (target.kind !== "cluster") {
+    const connect = (name: string) => createRedisClient(target, name);
+    return new SingleRedis(new RedisNode({ ...node, connect, replyChannel, name: "" }));
+  }
+  return new RedisCluster({
+    seeds: target.hosts,
+    replyChannel,
+    connect: (name, host) => createRedisClient(target, name, host),
+    createNode: (host, channel) => {
+      const connect = (name: string) => createRedisClient(target, name, host);
+      return new RedisNode({ ...node, connect, replyChannel: channel, name: `${host.host}:${host.port}` });
+    },
+    log,
+  });
+}
 
 /** What an operation failed of, by the code that Redis puts first (OOM, READONLY, …); the rest may quote the command. */
 function reasonOf(error: unknown): string {
   const code = error instanceof ReplyError ? /^[A-Z]+/.exec((error as Error).message)?.[0] : undefined;
   return code ? `Redis refused the operation (${code})` : "Redis did not answer";
-}
-
-/** The offset in the id of a Redis stream entry, `OFFSET-0`. */
-function offsetOf(id: Buffer): string {
-  return id.toString("latin1", 0, id.indexOf("-"));
 }

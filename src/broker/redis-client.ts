@@ -1,5 +1,14 @@
-import { Redis, ReplyError } from "ioredis";
-import { claimScript, historyScript, positionScript, publishScript } from "./redis-scripts.ts";
+import { Redis, type RedisOptions, ReplyError } from "ioredis";
+import type { RedisHost, RedisTarget } from "../redis-url.ts";
+import {
+  claimScript,
+  historyScript,
+  type PublishCommand,
+  positionScript,
+  probeScript,
+  publishScript,
+  releaseScript,
+} from "./redis-scripts.ts";
 
 export { ReplyError };
 
@@ -9,15 +18,19 @@ const commandTimeoutMs = 2000;
 /** An entry of a Redis stream: its id, and field names and values in turn. */
 type RedisStreamEntry = [id: Buffer, fields: Buffer[]];
 
+type Arguments = (string | number)[];
+
 /** The scripts as ioredis adds them to its client: EVALSHA, and EVAL where Redis does not know the script yet. */
 interface Scripts {
   belfryPublish(
-    ...args: (string | number)[]
+    ...args: Arguments
   ): Promise<[outcome: "new" | "replayed" | "conflict", source: string, number: number, receivers: number]>;
-  belfryClaim(...args: (string | number)[]): Promise<string>;
-  belfryPosition(...args: (string | number)[]): Promise<[epoch: string, offset: number]>;
+  belfryRelease(...args: Arguments): Promise<number>;
+  belfryProbe(...args: Arguments): Promise<number>;
+  belfryClaim(...args: Arguments): Promise<string>;
+  belfryPosition(...args: Arguments): Promise<[epoch: string, offset: number]>;
   belfryHistoryBuffer(
-    ...args: (string | number)[]
+    ...args: Arguments
   ): Promise<[epoch: Buffer, last: number, lost: number, entries: RedisStreamEntry[]]>;
 }
 
@@ -29,9 +42,15 @@ export type RedisClient = Redis & Scripts;
  * "at most once" and the deadlines.
  *
  * @param name what `CLIENT LIST` shows
+ * @param node the node of a cluster to connect to; default: the server, or the master that the sentinels name
  */
-export function createRedisClient(url: string, name: string): RedisClient {
-  const client = new Redis(url, {
+export function createRedisClient(target: RedisTarget, name: string, node?: RedisHost): RedisClient {
+  const client = new Redis({
+    ...addressOf(target, node),
+    ...(target.username === undefined ? {} : { username: target.username }),
+    ...(target.password === undefined ? {} : { password: target.password }),
+    db: target.db,
+    ...(target.tls ? { tls: {} } : {}),
     connectionName: name,
     lazyConnect: true,
     autoResendUnfulfilledCommands: false,
@@ -43,11 +62,37 @@ export function createRedisClient(url: string, name: string): RedisClient {
     connectTimeout: commandTimeoutMs,
     commandTimeout: commandTimeoutMs,
     socketTimeout: commandTimeoutMs + 500,
-    retryStrategy: (attempt: number) => Math.min(50 * 2 ** attempt, 1000) * (0.5 + Math.random() / 2),
+    retryStrategy: backoff,
   });
-  client.defineCommand("belfryPublish", { numberOfKeys: 4, lua: publishScript });
+  const publish = publishCommandOf(target);
+  client.defineCommand("belfryPublish", { numberOfKeys: 4, lua: publishScript(publish) });
+  client.defineCommand("belfryRelease", { numberOfKeys: 3, lua: releaseScript(publish) });
+  client.defineCommand("belfryProbe", { numberOfKeys: 1, lua: probeScript(publish) });
   client.defineCommand("belfryClaim", { numberOfKeys: 1, lua: claimScript });
   client.defineCommand("belfryPosition", { numberOfKeys: 2, lua: positionScript });
   client.defineCommand("belfryHistory", { numberOfKeys: 2, lua: historyScript });
   return client as RedisClient;
+}
+
+/** A cluster has sharded pub/sub; elsewhere plain pub/sub does, which Redis 6.2 has too. */
+export function publishCommandOf({ kind }: RedisTarget): PublishCommand {
+  return kind === "cluster" ? "SPUBLISH" : "PUBLISH";
+}
+
+function addressOf(target: RedisTarget, node: RedisHost | undefined): Omit<RedisOptions, "replyMapping"> {
+  if (target.kind !== "sentinel") return { ...(node ?? target.hosts[0]) };
+  return {
+    sentinels: target.hosts.map((host) => ({ ...host })),
+    name: target.master,
+    sentinelRetryStrategy: backoff,
+    sentinelCommandTimeout: commandTimeoutMs,
+    ...(target.sentinelUsername ? { sentinelUsername: target.sentinelUsername } : {}),
+    ...(target.sentinelPassword ? { sentinelPassword: target.sentinelPassword } : {}),
+    ...(target.tls ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
+  };
+}
+
+/** Pause before the next try, in ms: longer each time up to a second, and never the same for all replicas. */
+function backoff(attempt: number): number {
+  return Math.min(50 * 2 ** attempt, 1000) * (0.5 + Math.random() / 2);
 }

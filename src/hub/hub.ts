@@ -108,7 +108,7 @@ export class Hub extends EventEmitter<HubEvents> {
       onMessage: (message) => this.#streams.accept(message),
       onQuestion: (stream, question) => this.#presence.answer(stream, question),
       onExternalPublish: (payload) => this.#options.onExternalPublish?.(payload),
-      onConnected: () => void this.#streams.resubscribe(),
+      onConnected: (streams) => void this.#streams.resubscribe(streams),
     });
   }
 

@@ -49,6 +49,8 @@ export class SubscribedStreams {
   readonly #log: Log;
   readonly #callbacks: Callbacks;
   readonly #streams = new Map<string, SubscribedStream>();
+  /** Those that must be subscribed anew, or caught up, by the next try. */
+  readonly #stale = new Set<SubscribedStream>();
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -90,7 +92,7 @@ export class SubscribedStreams {
     } catch (error) {
       this.release(subscribed);
       // Another attempt was quicker and others rely on it, but this one's failure may have ended the subscription.
-      if (subscribed.position && subscribed.holds > 0) this.#tryAgain(error);
+      if (subscribed.position && subscribed.holds > 0) this.#tryAgain([subscribed], error);
       throw error;
     }
   }
@@ -105,7 +107,7 @@ export class SubscribedStreams {
     try {
       await this.#subscribeOnce(subscribed);
     } catch (error) {
-      this.#tryAgain(error);
+      this.#tryAgain([subscribed], error);
       throw error;
     }
   }
@@ -114,16 +116,26 @@ export class SubscribedStreams {
   release(subscribed: SubscribedStream): void {
     if (--subscribed.holds > 0) return;
     this.#streams.delete(subscribed.stream.key);
+    this.#stale.delete(subscribed);
     this.#broker.unsubscribe(subscribed.stream);
   }
 
-  /** Subscribes to everything anew after the broker was reached for the first time or again, and catches up. */
-  async resubscribe(): Promise<void> {
+  /**
+   * Subscribes anew after the broker was reached for the first time or again, and catches up.
+   *
+   * @param streams default: all that are held
+   */
+  async resubscribe(streams?: readonly Stream[]): Promise<void> {
+    const wanted = streams ? streams.flatMap(({ key }) => this.#streams.get(key) ?? []) : this.#streams.values();
+    for (const subscribed of wanted) this.#stale.add(subscribed);
     clearTimeout(this.#retry);
+    const batch = [...this.#stale];
+    this.#stale.clear();
     try {
-      await this.#subscribe([...this.#streams.values()]);
+      const failed = await this.#subscribe(batch);
+      if (failed.length > 0) this.#tryAgain(failed);
     } catch (error) {
-      this.#tryAgain(error);
+      this.#tryAgain(batch, error);
     }
   }
 
@@ -172,13 +184,16 @@ export class SubscribedStreams {
 
   /** Subscribes to one stream; those who come meanwhile wait for the same. */
   #subscribeOnce(subscribed: SubscribedStream): Promise<void> {
-    subscribed.subscribing ??= this.#subscribe([subscribed]).finally(() => {
-      subscribed.subscribing = undefined;
-    });
+    subscribed.subscribing ??= this.#subscribe([subscribed])
+      .then(() => {})
+      .finally(() => {
+        subscribed.subscribing = undefined;
+      });
     return subscribed.subscribing;
   }
 
-  async #subscribe(batch: readonly SubscribedStream[]): Promise<void> {
+  /** @returns those that could not be subscribed */
+  async #subscribe(batch: readonly SubscribedStream[]): Promise<SubscribedStream[]> {
     const before = batch.map(({ position }) => position);
     const streams = batch.map(({ stream }) => stream);
     const positions = await this.#broker.subscribe(streams, before);
@@ -188,6 +203,7 @@ export class SubscribedStreams {
       // Released while it was on its way: the end of the subscription may have overtaken its beginning.
       if (!this.#streams.has(subscribed.stream.key)) this.#broker.unsubscribe(subscribed.stream);
     }
+    return batch.filter((_, index) => !positions[index]);
   }
 
   /** The broker says where a stream stands; `before` is where the members stood when it was asked. */
@@ -236,17 +252,19 @@ export class SubscribedStreams {
         subscribed.position = { epoch, offset: page.reaches };
       }
     } catch (error) {
-      this.#tryAgain(error);
+      this.#tryAgain([subscribed], error);
     } finally {
       subscribed.filling = false;
     }
   }
 
-  /** While the broker is away `onConnected` will come; else one more try is due. */
-  #tryAgain(error: unknown): void {
-    this.#log.warn({ err: error }, "catching up with the broker failed; trying again");
+  /** One more try is due, since nobody else may come to say that it is worth it. */
+  #tryAgain(streams: readonly SubscribedStream[], error?: unknown): void {
+    // While the broker is away it says so itself.
+    if (this.#broker.up) this.#log.warn({ err: error }, "catching up with the broker failed; trying again");
+    for (const subscribed of streams) if (subscribed.holds > 0) this.#stale.add(subscribed);
     clearTimeout(this.#retry);
-    if (this.#broker.up && !this.#closed) this.#retry = setTimeout(() => void this.resubscribe(), retryMs);
+    if (!this.#closed) this.#retry = setTimeout(() => void this.resubscribe([]), retryMs);
   }
 }
 

@@ -13,5 +13,5 @@ describeBroker("MemoryBroker", (history) => {
 describeBroker("RedisBroker", (history) => {
   const redisPrefix = uniquePrefix();
   const log = createLog("silent");
-  return () => new RedisBroker({ redisUrl: inject("redisUrl"), redisPrefix, log, ...history });
+  return () => new RedisBroker({ redisUrl: inject("redisUrl"), redisWaitReplicas: 0, redisPrefix, log, ...history });
 });

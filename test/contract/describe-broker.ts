@@ -33,7 +33,7 @@ export function describeBroker(name: string, world: BrokerWorld): void {
         return answer;
       },
       onExternalPublish: () => {},
-      onConnected: connected.resolve,
+      onConnected: () => connected.resolve(),
     };
     broker.start(handler);
     onTestFinished(() => broker.close());

@@ -46,6 +46,7 @@ async function start() {
   let malformed = 0;
   const broker = new RedisBroker({
     redisUrl: inject("redisUrl"),
+    redisWaitReplicas: 0,
     redisPrefix,
     log: createLog("silent"),
     historySize: 10,
@@ -58,7 +59,7 @@ async function start() {
     onMessage: () => {},
     onQuestion: () => null,
     onExternalPublish: () => {},
-    onConnected: connected.resolve,
+    onConnected: () => connected.resolve(),
   });
   const redis = new Redis(inject("redisUrl"));
   onTestFinished(async () => {

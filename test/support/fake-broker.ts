@@ -30,6 +30,8 @@ export class FakeBroker implements Broker {
   /** Pub/sub that loses everything: messages are stored only. */
   deaf = false;
   closed = false;
+  /** Keys of streams that cannot be reached, while others can. */
+  readonly unreachable = new Set<string>();
   /** Keys of the streams subscribed now. */
   readonly subscribed = new Set<string>();
   /** What was called, in order, such as `subscribe b u:alice` or `history b 3`. */
@@ -98,9 +100,9 @@ export class FakeBroker implements Broker {
     return { id: message.id, receivers: here, replayed: false };
   }
 
-  async subscribe(streams: readonly Stream[]): Promise<Position[]> {
+  async subscribe(streams: readonly Stream[]): Promise<(Position | undefined)[]> {
     for (const { key } of streams) this.subscribed.add(key);
-    const positions = streams.map((stream) => this.position(stream));
+    const positions = streams.map((stream) => (this.unreachable.has(stream.key) ? undefined : this.position(stream)));
     try {
       await this.#enter("subscribe", streams.map(({ key }) => key).join(" "));
     } catch (error) {

@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -7,6 +7,7 @@ import { Redis } from "ioredis";
 import { GenericContainer, getContainerRuntimeClient } from "testcontainers";
 import type { TestProject } from "vitest/node";
 import { freePort } from "./free-port.ts";
+import { ensureRedisServer } from "./redis-server-setup.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
@@ -37,12 +38,10 @@ export default async function setup(project: TestProject): Promise<() => Promise
 }
 
 async function find(): Promise<RunningRedis> {
-  const redis = given() ?? (await inContainer()) ?? (await asProcess()) ?? (await installed());
+  const redis = given() ?? (await inContainer());
   if (redis) return redis;
-  throw new Error(
-    "The tests need a Redis. Set TEST_REDIS_URL, start a container engine such as Docker, or install redis-server " +
-      "(Debian: apt-get install redis-server; macOS: brew install redis; Alpine: apk add redis).",
-  );
+  ensureRedisServer("Set TEST_REDIS_URL, start a container engine such as Docker, or");
+  return asProcess();
 }
 
 function given(): RunningRedis | undefined {
@@ -62,8 +61,7 @@ async function inContainer(): Promise<RunningRedis | undefined> {
   }
 }
 
-async function asProcess(): Promise<RunningRedis | undefined> {
-  if (spawnSync("redis-server", ["--version"]).status !== 0) return undefined;
+async function asProcess(): Promise<RunningRedis> {
   const port = await freePort();
   const dir = await mkdtemp(join(tmpdir(), "belfry-redis-"));
   const options = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", dir];
@@ -79,21 +77,4 @@ async function asProcess(): Promise<RunningRedis | undefined> {
     await rm(dir, { recursive: true });
   };
   return { url, stop };
-}
-
-/** Installs redis-server where that needs no question: as root, on Debian and Alpine. */
-async function installed(): Promise<RunningRedis | undefined> {
-  if (process.getuid?.() !== 0) return undefined;
-  const commands = [
-    "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server",
-    "apk add --quiet redis",
-  ];
-  for (const command of commands) {
-    const tool = command.split(" ", 1)[0] ?? "";
-    if (spawnSync(tool, ["--version"]).status !== 0) continue;
-    console.log(`tests: installing redis-server with ${tool}`);
-    const { status, stderr } = spawnSync("sh", ["-c", command], { encoding: "utf8" });
-    if (status !== 0) console.log(`tests: ${tool} failed: ${stderr}`);
-  }
-  return asProcess();
 }

@@ -19,6 +19,7 @@ const promised: Record<string, string> = {
   API_PORT: "unset",
   REDIS_URL: "unset",
   REDIS_PREFIX: "belfry",
+  REDIS_WAIT_REPLICAS: "0",
   AUTH_MODE: "none",
   ALLOW_ANONYMOUS: "false",
   JWT_SECRET: "unset",

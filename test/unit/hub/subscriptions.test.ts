@@ -226,16 +226,44 @@ describe("catching up that failed", () => {
     expect(seen).toEqual(["u-e1-1", "u-e1-2", "u-e1-3"]);
   });
 
-  it("waits for the broker while it is away, which will report back", async () => {
+  it("need not wait for its next try when the broker reports back", async () => {
     await streams.hold(alice);
     broker.up = false;
     broker.failNext("history", away);
     accept(broker.store(alice, 2)[1]);
     await settled();
-    expect(vi.getTimerCount()).toBe(0);
-    await streams.resubscribe();
+    expect(seen).toEqual([]);
+    await streams.resubscribe([]);
     await settled();
     expect(seen).toEqual(["u-e1-1", "u-e1-2"]);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it("tries again with those that could not be reached, and leaves the others alone", async () => {
+    const bob = userStream("bob");
+    await Promise.all([streams.hold(alice), streams.hold(bob)]);
+    broker.unreachable.add(bob.key);
+    broker.store(alice);
+    broker.store(bob);
+    await streams.resubscribe([alice, bob]);
+    await settled();
+    expect(seen).toEqual(["u-e1-1"]);
+    broker.unreachable.clear();
+    broker.calls.length = 0;
+    await vi.advanceTimersByTimeAsync(500);
+    expect(seen).toEqual(["u-e1-1", "u-e1-1"]);
+    expect(broker.calls).toEqual(["subscribe u:bob", "history u:bob 0"]);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it("forgets a stream that was given back meanwhile", async () => {
+    const subscribed = await streams.hold(alice);
+    broker.unreachable.add(alice.key);
+    await streams.resubscribe([alice]);
+    streams.release(subscribed);
+    broker.calls.length = 0;
+    await vi.advanceTimersByTimeAsync(500);
+    expect(broker.calls.filter((call) => call.startsWith("subscribe u:"))).toEqual([]);
   });
 
   it("restores a stream that a late failure of one holder took from the others", async () => {

@@ -1,0 +1,237 @@
+import { BelfryError } from "../errors.ts";
+import type { Log } from "../log.ts";
+import { PendingQuestions } from "./pending-questions.ts";
+import { type RedisClient, ReplyError } from "./redis-client.ts";
+import { type PublishCommand, publishScript } from "./redis-scripts.ts";
+import { decodeAnswer, encodeAnswer, encodeQuestion } from "./redis-wire.ts";
+import { ReplicatedWriter } from "./replicated-writer.ts";
+
+/** Settings of {@link RedisNode}. */
+export interface RedisNodeOptions {
+  /** Makes a connection to the node that is not connected yet. */
+  readonly connect: (name: string) => RedisClient;
+  readonly publishCommand: PublishCommand;
+  /** A channel for this replica alone, served by this node: what answers come by. */
+  readonly replyChannel: string;
+  /** Replicas of the node that must have a write; 0: it does not wait for any. */
+  readonly waitReplicas: number;
+  /** What the logs call the node; empty where there is just one. */
+  readonly name: string;
+  readonly log: Log;
+  /** Told of what could not be read. */
+  readonly onMalformed: () => void;
+}
+
+/** What a node reports. */
+export interface RedisNodeHandler {
+  /** The node became ready, without any subscription to streams, or is not any more. */
+  onChange(): void;
+  onMessage(channel: string, payload: Buffer): void;
+  /** The node says that it does not serve a channel any more. */
+  onMoved(): void;
+}
+
+/** Longest wait for the answers to a question, in ms. */
+const answerTimeoutMs = 1000;
+
+/** Pause between two looks at whether the subscriptions still bring anything, in ms. */
+const probeIntervalMs = 3000;
+
+/** How long what the looks write stays, in ms. */
+const probeTtlMs = 10_000;
+
+/**
+ * One Redis server that takes writes: its connections, one for commands and one for subscriptions (and one for publishes
+ * where these wait for replicas), and the looks at whether they still work.
+ */
+export class RedisNode {
+  readonly commands: RedisClient;
+  /** Publishes and waits for replicas; undefined when it does not wait. */
+  readonly writer: ReplicatedWriter | undefined;
+  readonly #options: RedisNodeOptions;
+  readonly #subscriber: RedisClient;
+  readonly #questions = new PendingQuestions(answerTimeoutMs);
+  #handler: RedisNodeHandler | undefined;
+  #probe: NodeJS.Timeout | undefined;
+  #probesMissed = 0;
+  #life = 0;
+  /** What was logged last of the connections; undefined: nothing yet. */
+  #ready: boolean | undefined;
+  #closed = false;
+
+  constructor(options: RedisNodeOptions) {
+    const { connect, waitReplicas } = options;
+    this.#options = options;
+    this.commands = connect("belfry-commands");
+    this.#subscriber = connect("belfry-subscriber");
+    this.writer = waitReplicas > 0 ? new ReplicatedWriter(connect("belfry-writer"), waitReplicas) : undefined;
+  }
+
+  /** True while all connections are made and the node says that it can work. */
+  get ready(): boolean {
+    return this.#ready === true;
+  }
+
+  /** Counts how often the node became ready: subscriptions of an earlier life are gone. */
+  get life(): number {
+    return this.#life;
+  }
+
+  get replyChannel(): string {
+    return this.#options.replyChannel;
+  }
+
+  start(handler: RedisNodeHandler): void {
+    this.#handler = handler;
+    const onMessage = (channel: Buffer, payload: Buffer) => this.#receive(channel.toString(), payload);
+    this.#subscriber.on(this.#isSharded ? "smessageBuffer" : "messageBuffer", onMessage);
+    // What is subscribed to with SUBSCRIBE in a cluster: see `listen`.
+    if (this.#isSharded) this.#subscriber.on("messageBuffer", onMessage);
+    this.#subscriber.on("moved", () => handler.onMoved());
+    for (const client of this.#clients) {
+      client.on("ready", () => void this.#connected());
+      client.on("close", () => this.#disconnected());
+      client.on("error", (error: Error) => {
+        this.#disconnected(error);
+        // Redis said no to the password or to the database: with the latter it would go on in database 0.
+        if (error instanceof ReplyError) client.disconnect(true);
+      });
+      client.connect().catch(() => {});
+    }
+    this.#probe = setInterval(() => void this.#probeSubscriber(), probeIntervalMs);
+  }
+
+  /** Subscribes to the channels of streams; every channel that is subscribed to already stays so. */
+  async subscribe(channels: readonly string[]): Promise<void> {
+    if (this.#isSharded) await Promise.all(channels.map((channel) => this.#subscriber.ssubscribe(channel)));
+    else await this.#subscriber.subscribe(...channels);
+  }
+
+  /** Ends a subscription; never rejects. */
+  unsubscribe(channel: string): void {
+    // Without a connection there is no subscription to end either.
+    const ended = this.#isSharded ? this.#subscriber.sunsubscribe(channel) : this.#subscriber.unsubscribe(channel);
+    ended.catch(() => {});
+  }
+
+  /** Subscribes to a channel to which others publish with PUBLISH, in a cluster too. */
+  async listen(channel: string): Promise<void> {
+    await this.#subscriber.subscribe(channel);
+  }
+
+  /** Ends what {@link listen} began; never rejects. */
+  unlisten(channel: string): void {
+    this.#subscriber.unsubscribe(channel).catch(() => {});
+  }
+
+  /** Sends to a channel that this node serves, and says how many connections were subscribed to it. */
+  publish(channel: string, payload: string): Promise<number> {
+    const sent = this.#isSharded ? this.commands.spublish(channel, payload) : this.commands.publish(channel, payload);
+    return sent as Promise<number>;
+  }
+
+  /** Asks all replicas subscribed to a channel that this node serves, and gives the answers that came in time. */
+  ask(channel: string, question: unknown): Promise<unknown[]> {
+    return this.#questions.ask((request) =>
+      this.publish(channel, encodeQuestion(request, this.#options.replyChannel, question)),
+    );
+  }
+
+  /** Rejects when one of the connections does not answer. */
+  async check(): Promise<void> {
+    await Promise.all(this.#clients.map((client) => client.ping()));
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#ready = false;
+    clearInterval(this.#probe);
+    for (const client of this.#clients) client.disconnect();
+    this.#questions.close();
+  }
+
+  get #isSharded(): boolean {
+    return this.#options.publishCommand === "SPUBLISH";
+  }
+
+  get #clients(): RedisClient[] {
+    return [this.commands, this.#subscriber, ...(this.writer ? [this.writer.client] : [])];
+  }
+
+  /** One of the connections became ready; when all are, the node can work. */
+  async #connected(): Promise<void> {
+    if (!this.#clients.every(({ status }) => status === "ready")) return;
+    // In the middle of a failover the sentinels may have named two masters.
+    if (new Set(this.#clients.map(peerOf)).size > 1) {
+      for (const client of this.#clients) client.disconnect(true);
+      return;
+    }
+    try {
+      await this.subscribe([this.#options.replyChannel]);
+      // For backends that call it by its SHA-1, as docs/redis.md shows.
+      await this.commands.script("LOAD", publishScript(this.#options.publishCommand));
+    } catch (error) {
+      this.#options.log.debug({ err: error, ...this.#named }, "Redis subscription failed");
+      this.#subscriber.disconnect(true);
+      return;
+    }
+    if (this.#closed) return;
+    this.#ready = true;
+    this.#life++;
+    this.#options.log.info(this.#named, "Redis is reachable");
+    this.#handler?.onChange();
+  }
+
+  /** Logged once, not with every try. */
+  #disconnected(error?: Error): void {
+    if (this.#ready === false || this.#closed) return;
+    this.#ready = false;
+    this.#options.log.warn({ err: error, ...this.#named }, "Redis cannot be reached; trying again");
+    this.#handler?.onChange();
+  }
+
+  /**
+   * A connection can be healthy and yet deaf: its peer has vanished without a word, or was demoted in a failover. So this
+   * replica sends something to itself, the way that messages go; when nothing arrives twice in a row, it subscribes anew.
+   */
+  async #probeSubscriber(): Promise<void> {
+    if (!this.ready) return;
+    const { replyChannel, log } = this.#options;
+    const send = (request: string) =>
+      this.commands.belfryProbe(replyChannel, replyChannel, encodeAnswer(request, null), probeTtlMs);
+    const answers = await this.#questions.ask(send).catch(() => undefined);
+    // When it could not even be sent, the commands' connection is what is broken, and that shows by itself.
+    this.#probesMissed = answers?.length === 0 ? this.#probesMissed + 1 : 0;
+    if (this.#probesMissed < 2 || !this.ready) return;
+    this.#probesMissed = 0;
+    log.warn(this.#named, "the subscriptions in Redis bring nothing any more; subscribing anew");
+    this.#subscriber.disconnect(true);
+  }
+
+  #receive(channel: string, payload: Buffer): void {
+    if (channel !== this.#options.replyChannel) {
+      this.#handler?.onMessage(channel, payload);
+      return;
+    }
+    try {
+      const { request, answer } = decodeAnswer(payload);
+      this.#questions.answered(request, answer);
+    } catch {
+      this.#options.onMalformed();
+    }
+  }
+
+  get #named(): { node?: string } {
+    return this.#options.name === "" ? {} : { node: this.#options.name };
+  }
+}
+
+function peerOf({ stream }: RedisClient): string {
+  const { remoteAddress, remotePort } = stream as { remoteAddress?: string; remotePort?: number };
+  return `${remoteAddress} ${remotePort}`;
+}
+
+/** Redis cannot do something now; the caller may try again. */
+export function redisUnavailable(reason: string, cause?: unknown): BelfryError {
+  return new BelfryError("unavailable", reason, { retryAfterSeconds: 1, cause });
+}

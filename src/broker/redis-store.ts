@@ -1,0 +1,178 @@
+import { formatId, formatLiveId, newEpoch, type Position } from "../protocol/positions.ts";
+import type { Stream } from "../protocol/streams.ts";
+import {
+  type BrokerOptions,
+  type HistoryPage,
+  type Idempotency,
+  idempotencyConflict,
+  type Message,
+  type Publication,
+  type Published,
+} from "./broker.ts";
+import type { RedisClient } from "./redis-client.ts";
+import { type RedisNode, redisUnavailable } from "./redis-node.ts";
+import { decodeRecord, encodeRecord } from "./redis-wire.ts";
+
+/** Settings of {@link RedisStore}. */
+export interface RedisStoreOptions extends BrokerOptions {
+  /** What every key and channel begins with. */
+  readonly redisPrefix: string;
+}
+
+/** How long a stream's epoch and offset outlive its messages, in ms: 30 days. */
+const metaTtlMs = 30 * 86400 * 1000;
+
+const empty = Buffer.alloc(0);
+
+/** What is kept in Redis of each stream, and the scripts that work on it. The caller finds the node that serves the stream. */
+export class RedisStore {
+  readonly #options: RedisStoreOptions;
+  /** Source of the ids of live-only messages. */
+  readonly #source = newEpoch();
+  #liveCount = 0;
+
+  constructor(options: RedisStoreOptions) {
+    this.#options = options;
+  }
+
+  /** The channel of a stream; what its keys begin with too. The braces keep them all on one node of a cluster. */
+  channelOf(stream: Stream): string {
+    return `${this.#options.redisPrefix}:{${stream.key}}`;
+  }
+
+  /** The key of what a batch with an idempotency key says. */
+  claimKeyOf({ key }: Idempotency): string {
+    return `${this.#options.redisPrefix}:once:${key}`;
+  }
+
+  /** See {@link Broker.publish}. With a writer the message is held back until enough replicas of Redis have it. */
+  async publish(
+    { commands, writer }: RedisNode,
+    stream: Stream,
+    publication: Publication,
+    here?: number,
+  ): Promise<Published> {
+    const { live, idempotency } = publication;
+    const held = live ? undefined : writer;
+    const script = this.#publishing(stream, publication, here, held !== undefined);
+    const reply = await (held ? held.write(script) : script(commands));
+    const [outcome, source, number, counted] = reply;
+    if (outcome === "conflict") throw idempotencyConflict();
+    const receivers = held ? await this.#release(held.client, stream, reply, here, idempotency) : counted;
+    // An idempotency key belongs to one kind of message: another would have another body, and so another fingerprint.
+    const id = live ? formatLiveId(source, number) : formatId(stream.scope, { epoch: source, offset: number });
+    return { id, receivers, replayed: outcome === "replayed" };
+  }
+
+  /** See {@link Broker.claim}. */
+  async claim({ commands }: RedisNode, idempotency: Idempotency): Promise<void> {
+    const { fingerprint } = idempotency;
+    const ttlMs = this.#options.idempotencyTtlSeconds * 1000;
+    const known = await commands.belfryClaim(this.claimKeyOf(idempotency), fingerprint, ttlMs);
+    if (known !== fingerprint) throw idempotencyConflict();
+  }
+
+  /** Where a stream stands; `known` is where the caller has been. */
+  async position({ commands }: RedisNode, stream: Stream, known: Position | undefined): Promise<Position> {
+    const { epoch: knownEpoch, offset: knownOffset } = known ?? { epoch: "", offset: 0 };
+    const keys = this.#keys(stream);
+    const [epoch, offset] = await commands.belfryPosition(...keys, newEpoch(), metaTtlMs, knownEpoch, knownOffset);
+    return { epoch, offset };
+  }
+
+  /**
+   * See {@link Broker.history}.
+   *
+   * @param onMalformed told of each entry that cannot be read, and is passed over
+   */
+  async history(
+    { commands }: RedisNode,
+    stream: Stream,
+    after: number,
+    limit: number,
+    onMalformed: () => void,
+  ): Promise<HistoryPage> {
+    const reply = await commands.belfryHistoryBuffer(...this.#keys(stream), after + 1, limit, newEpoch(), metaTtlMs);
+    const [epochBytes, last, lost, entries] = reply;
+    const epoch = epochBytes.toString();
+    const now = Date.now();
+    const oldest = now - this.#options.historyTtlSeconds * 1000;
+    const decoded: Message[] = [];
+    for (const [id, fields] of entries) {
+      try {
+        const message = decodeRecord(stream, epoch, offsetOf(id), fields[1] ?? empty);
+        if (message.expiresAtMs === 0 || message.expiresAtMs > now) decoded.push(message);
+      } catch {
+        onMalformed();
+      }
+    }
+    const messages = decoded.filter(({ ts }) => ts > oldest);
+    // What is too old still stands in a log that goes on being written; it counts as lost all the same.
+    const aged = decoded.findLast(({ ts }) => ts <= oldest)?.position?.offset ?? 0;
+    const first = Math.max(lost, aged) + 1;
+    const end = entries.length === limit ? entries.at(-1) : undefined;
+    return { epoch, first, last, reaches: end ? Number(offsetOf(end[0])) : last, messages };
+  }
+
+  #publishing(stream: Stream, publication: Publication, here: number | undefined, hold: boolean) {
+    const { live, idempotency, collapse = "" } = publication;
+    const { historySize, historyTtlSeconds, idempotencyTtlSeconds } = this.#options;
+    const channel = this.channelOf(stream);
+    const ttlMs = historyTtlSeconds * 1000;
+    return (client: RedisClient) =>
+      client.belfryPublish(
+        ...this.#keys(stream),
+        `${channel}:collapse`,
+        this.#onceKey(stream, idempotency),
+        channel,
+        newEpoch(),
+        encodeRecord(publication),
+        historySize,
+        ttlMs,
+        Math.max(metaTtlMs, ttlMs),
+        here ?? 0,
+        here === undefined ? 0 : 1,
+        collapse,
+        live ? this.#source : "",
+        live ? ++this.#liveCount : 0,
+        idempotency?.fingerprint ?? "",
+        idempotencyTtlSeconds * 1000,
+        hold ? 1 : 0,
+      );
+  }
+
+  async #release(
+    client: RedisClient,
+    stream: Stream,
+    [, epoch, offset]: Awaited<ReturnType<RedisClient["belfryPublish"]>>,
+    here: number | undefined,
+    idempotency: Idempotency | undefined,
+  ): Promise<number> {
+    const receivers = await client.belfryRelease(
+      ...this.#keys(stream),
+      this.#onceKey(stream, idempotency),
+      this.channelOf(stream),
+      epoch,
+      offset,
+      here ?? 0,
+      here === undefined ? 0 : 1,
+      idempotency ? 1 : 0,
+    );
+    if (receivers < 0) throw redisUnavailable("Redis lost the message in a failover");
+    return receivers;
+  }
+
+  #keys(stream: Stream): [meta: string, log: string] {
+    const channel = this.channelOf(stream);
+    return [`${channel}:meta`, `${channel}:log`];
+  }
+
+  #onceKey(stream: Stream, idempotency: Idempotency | undefined): string {
+    return `${this.channelOf(stream)}:once:${idempotency?.key ?? ""}`;
+  }
+}
+
+/** The offset in the id of a Redis stream entry, `OFFSET-0`. */
+function offsetOf(id: Buffer): string {
+  return id.toString("latin1", 0, id.indexOf("-"));
+}

@@ -1,0 +1,110 @@
+import type { Position } from "../protocol/positions.ts";
+import type { Stream } from "../protocol/streams.ts";
+import type { RedisNode } from "./redis-node.ts";
+import type { RedisNodes } from "./redis-nodes.ts";
+import type { RedisStore } from "./redis-store.ts";
+
+/** A node in one of its lives: with the next the subscriptions are gone. */
+interface Place {
+  readonly node: RedisNode;
+  readonly life: number;
+}
+
+interface Subscription {
+  readonly stream: Stream;
+  /** Where it is subscribed; undefined: not yet. */
+  place: Place | undefined;
+}
+
+/** The streams and the one other channel that this replica wants to be subscribed to, and where it is. */
+export class RedisSubscriptions {
+  readonly #nodes: RedisNodes;
+  readonly #store: RedisStore;
+  /** By channel. */
+  readonly #subscriptions = new Map<string, Subscription>();
+  /** Where what backends publish is listened to. */
+  #listening: Place | undefined;
+
+  constructor(nodes: RedisNodes, store: RedisStore) {
+    this.#nodes = nodes;
+    this.#store = store;
+  }
+
+  /** The stream that a channel belongs to; undefined when it is not wanted any more. */
+  streamOf(channel: string): Stream | undefined {
+    return this.#subscriptions.get(channel)?.stream;
+  }
+
+  /**
+   * Subscribes first and reads the positions then, so that nothing falls in between.
+   *
+   * @param streams all served by the node
+   * @param known where the caller has been in each
+   */
+  async add(
+    node: RedisNode,
+    streams: readonly Stream[],
+    known: readonly (Position | undefined)[],
+  ): Promise<Position[]> {
+    const place = { node, life: node.life };
+    const added = streams.map((stream): [channel: string, Subscription] => {
+      const channel = this.#store.channelOf(stream);
+      const subscription = this.#subscriptions.get(channel) ?? { stream, place: undefined };
+      this.#subscriptions.set(channel, subscription);
+      return [channel, subscription];
+    });
+    try {
+      await node.subscribe(added.map(([channel]) => channel));
+      const positions = await Promise.all(streams.map((stream, i) => this.#store.position(node, stream, known[i])));
+      for (const [, subscription] of added) subscription.place = place;
+      return positions;
+    } catch (error) {
+      for (const [channel] of added) this.#remove(channel, node);
+      throw error;
+    }
+  }
+
+  /** Ends a subscription; never rejects. */
+  remove(stream: Stream): void {
+    const channel = this.#store.channelOf(stream);
+    this.#remove(channel, this.#nodes.nodeOf(channel));
+  }
+
+  /** Streams whose node can work, but has lost the subscription, or has taken the stream over from another. */
+  get lost(): Stream[] {
+    const lost: Stream[] = [];
+    for (const [channel, { stream, place }] of this.#subscriptions) {
+      const node = this.#nodes.nodeOf(channel);
+      if (node?.ready && !isAt(place, node)) lost.push(stream);
+    }
+    return lost;
+  }
+
+  /**
+   * Makes sure that a channel is listened to that others publish to with PUBLISH: once, on the node that serves it, since a
+   * cluster passes these on to all nodes.
+   */
+  async listen(channel: string): Promise<void> {
+    const node = this.#nodes.nodeOf(channel);
+    const before = this.#listening;
+    if (!node?.ready || isAt(before, node)) return;
+    const place = { node, life: node.life };
+    this.#listening = place;
+    try {
+      await node.listen(channel);
+      if (before && before.node !== node) before.node.unlisten(channel);
+    } catch (error) {
+      if (this.#listening === place) this.#listening = undefined;
+      throw error;
+    }
+  }
+
+  #remove(channel: string, node: RedisNode | undefined): void {
+    this.#subscriptions.delete(channel);
+    node?.unsubscribe(channel);
+  }
+}
+
+function isAt(place: Place | undefined, node: RedisNode): boolean {
+  return place?.node === node && place.life === node.life;
+}
