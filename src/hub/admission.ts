@@ -1,3 +1,4 @@
+import type { HistoryPage } from "../broker/broker.ts";
 import { formatId } from "../protocol/positions.ts";
 import type { Since } from "../protocol/since.ts";
 import type { Stream } from "../protocol/streams.ts";
@@ -11,6 +12,8 @@ export interface AdmittedStream {
   readonly subscribed: SubscribedStream;
   /** Undefined: it begins live. */
   readonly plan: ResumePlan | undefined;
+  /** What was read of the history to make the plan, from where the client is put or before. */
+  readonly page?: HistoryPage | undefined;
 }
 
 /** What a connection needs to be registered: the broadcast stream, and its user's unless it is anonymous. */
@@ -37,9 +40,11 @@ export async function admitTo(
     return { subscribed, plan: { from: position, recovered: true } };
   }
   try {
-    const page = await reader.read(stream, isOfEpoch ? since.offset : 0);
+    const after = isOfEpoch ? since.offset : 0;
+    const page = await reader.read(stream, after);
     if (page.epoch !== subscribed.position?.epoch) await streams.refresh(subscribed);
-    return { subscribed, plan: planResume(since, page) };
+    const plan = planResume(since, page);
+    return { subscribed, plan, page: after <= plan.from.offset ? page : undefined };
   } catch (error) {
     streams.release(subscribed);
     throw error;

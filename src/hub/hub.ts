@@ -223,10 +223,10 @@ export class Hub extends EventEmitter<HubEvents> {
     if (!this.#makeRoom(connection, admission)) return false;
     this.#registered.set(connection, admission.streams);
     connection.welcome(welcomeOf(admission));
-    for (const { subscribed, plan } of admission.streams) {
+    for (const { subscribed, plan, page } of admission.streams) {
       if (plan) {
         this.#options.onResume?.(plan.recovered);
-        void recover(connection, subscribed, plan.from, this.#reader);
+        void recover(connection, subscribed, plan.from, this.#reader, page);
       } else {
         subscribed.members.add(connection);
       }

@@ -1,5 +1,5 @@
 import { setTimeout as pause, setImmediate as turn } from "node:timers/promises";
-import type { Message } from "../broker/broker.ts";
+import type { HistoryPage, Message } from "../broker/broker.ts";
 import type { Position } from "../protocol/positions.ts";
 import type { Connection } from "./connection.ts";
 import { Delivery } from "./delivery.ts";
@@ -17,17 +17,20 @@ const lagMs = 10;
  * Gives a connection everything of a stream from a place on and then makes it live: history, page by page as fast as the
  * client reads, then what this replica was handed meanwhile, and in the same moment membership. At no point are messages
  * kept for one connection alone. Closes the connection with `position_lost` when history is trimmed before it was read.
+ *
+ * @param first a page that begins there or before, if one was read already
  */
 export async function recover(
   connection: Connection,
   subscribed: SubscribedStream,
   from: Position,
   reader: HistoryReader,
+  first?: HistoryPage,
 ): Promise<void> {
   subscribed.recovering.add(connection);
   subscribed.tail ??= new Tail(subscribed.position?.offset ?? 0);
   try {
-    await replay(connection, subscribed, from, reader);
+    await replay(connection, subscribed, from, reader, first);
   } finally {
     subscribed.recovering.delete(connection);
     if (subscribed.recovering.size === 0) subscribed.tail = undefined;
@@ -39,8 +42,10 @@ async function replay(
   subscribed: SubscribedStream,
   { epoch, offset: begin }: Position,
   reader: HistoryReader,
+  first: HistoryPage | undefined,
 ): Promise<void> {
   let done = begin;
+  let known = first;
   while (!connection.gone && subscribed.position?.epoch === epoch) {
     const here = subscribed.position.offset;
     const rest = done <= here ? subscribed.tail?.behind(done) : undefined;
@@ -54,7 +59,8 @@ async function replay(
       await pause(lagMs);
       continue;
     }
-    const page = await reader.read(subscribed.stream, done).catch(() => undefined);
+    const page = known ?? (await reader.read(subscribed.stream, done).catch(() => undefined));
+    known = undefined;
     if (!page) {
       await pause(retryMs);
       continue;
