@@ -36,8 +36,11 @@ export class Child {
       this.signal("SIGKILL");
     }, patienceMs);
     this.signal(name);
-    const { code } = await this.exited;
-    clearTimeout(timer);
-    return { code, inTime };
+    try {
+      const { code } = await this.exited;
+      return { code, inTime };
+    } finally {
+      clearTimeout(timer);
+    }
   }
 }

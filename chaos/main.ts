@@ -1,4 +1,3 @@
-import { setTimeout as pause } from "node:timers/promises";
 import { call, closeCalls, pathOf } from "./api.ts";
 import { Checker, type Stored } from "./checker.ts";
 import { Client } from "./client.ts";
@@ -7,10 +6,11 @@ import { type Options, readOptions } from "./options.ts";
 import { TcpProxy } from "./proxy.ts";
 import { Publisher } from "./publisher.ts";
 import { Random } from "./random.ts";
-import { Redis } from "./redis.ts";
+import { type RedisWorld, startRedis } from "./redis.ts";
 import { Replica } from "./replica.ts";
 import { describeRun, Tally } from "./report.ts";
 import { makeSchedule } from "./schedule.ts";
+import { until } from "./until.ts";
 
 const replicaCount = 3;
 const publisherCount = 10;
@@ -21,82 +21,99 @@ const connectionsPerUser = 2;
 /** Longest wait, after the faults, until everything has arrived, in ms. */
 const settleTimeoutMs = 30_000;
 
-/** Pause between two looks at a condition, in ms. */
-const lookEveryMs = 50;
+/** What the parts of a run share. */
+interface Run {
+  readonly options: Options;
+  readonly random: Random;
+  readonly checker: Checker;
+  readonly tally: Tally;
+  /** Ends of what was started, in its order. */
+  readonly closing: (() => unknown)[];
+}
 
 /** Runs it all, and says what came of it. Everything it started has ended when it settles. */
-async function run({ seed, seconds, clients: clientCount, rate, faults }: Options, interrupted: AbortSignal) {
+async function run(options: Options, interrupted: AbortSignal): Promise<Run> {
+  const { seed, seconds, faults } = options;
+  const lengthMs = seconds * 1000;
   const random = new Random(seed);
-  const schedule = makeSchedule({ seed, lengthMs: seconds * 1000, replicas: replicaCount, kinds: faults });
-  const checker = new Checker();
-  const tally = new Tally();
-  const closing: (() => unknown)[] = [];
+  const schedule = makeSchedule({ seed, lengthMs, replicas: replicaCount, kinds: faults });
+  const run: Run = { options, random, checker: new Checker(), tally: new Tally(), closing: [] };
+  const { checker, tally, closing } = run;
   try {
-    const redis = await Redis.start();
+    const redis = await startRedis(options.redis, options.wait);
     closing.push(() => redis.close());
-    const replicas: Replica[] = [];
-    for (let i = 0; i < replicaCount; i++) {
-      const [front, link] = [await TcpProxy.start(), await TcpProxy.start()];
-      link.target = { path: redis.path };
-      const name = `replica ${i}`;
-      const replica = new Replica(name, front, link, (detail) => {
-        checker.violate({ kind: "process", detail: `${name}: ${detail}` });
-      });
-      replicas.push(replica);
-      closing.push(async () => {
-        await replica.close();
-        front.close();
-        link.close();
-      });
-    }
-    await Promise.all(replicas.map((replica) => replica.start()));
-
+    const replicas = await startReplicas(redis, run);
     const chooser = random.fork();
     const port = () => {
       const live = replicas.filter(({ isLive }) => isLive);
       return chooser.pick(live.length > 0 ? live : replicas).front.port;
     };
-    const users = Array.from({ length: Math.ceil(clientCount / connectionsPerUser) }, (_, i) => `u${i}`);
-    const streams = users.map((user) => `user:${user}`);
-    const clients = Array.from({ length: clientCount }, (_, i) => {
-      // Every user has one connection, and chance gives out the others.
-      const user = users[i] ?? random.pick(users);
-      return new Client({ name: `client ${i}`, user, checker, tally, random: random.fork(), port });
-    });
-    closing.push(() => {
-      for (const client of clients) client.stop();
-    });
-    for (const client of clients) client.connect();
-    const life = setInterval(() => {
-      for (const client of clients) client.checkLife();
-    }, 500);
-    closing.push(() => clearInterval(life));
+    const streams = startClients(port, run);
 
-    const everyMs = (1000 * publisherCount) / rate;
-    const publishers = Array.from({ length: publisherCount }, (_, i) => {
-      return new Publisher({ name: `p${i}`, checker, tally, random: random.fork(), port, streams, everyMs });
-    });
+    const everyMs = (1000 * publisherCount) / options.rate;
+    const newPublisher = (name: string) =>
+      new Publisher({ name, checker, tally, random: random.fork(), port, streams, everyMs });
+    const publishers = Array.from({ length: publisherCount }, (_, i) => newPublisher(`p${i}`));
     const stop = new AbortController();
     const publishing = publishers.map((publisher) => publisher.run(stop.signal));
-    await inflictAll(schedule, { replicas, redis, checker, tally, random: random.fork() }, interrupted);
+    await inflictAll(schedule, lengthMs, { replicas, redis, checker, tally, random: random.fork() }, interrupted);
     stop.abort();
-    if (interrupted.aborted) return { checker, tally };
-    if (!(await settles(Promise.all(publishing)))) {
-      checker.violate({ kind: "protocol", detail: "publishes still fail after the faults" });
-      return { checker, tally };
-    }
-
+    if (interrupted.aborted) return run;
+    const all = ["broadcast", ...streams];
     // The last message of each stream: whoever has it has come to the end.
-    const marker = new Publisher({ name: "end", checker, tally, random: random.fork(), port, streams, everyMs });
-    for (const stream of ["broadcast", ...streams]) await marker.publish(stream);
-    for (const stream of ["broadcast", ...streams]) await readHistory(stream, port(), checker);
-    await until(() => checker.behind === 0 || interrupted.aborted);
+    const marker = newPublisher("end");
+    const marking = () => Promise.all(all.map((stream) => marker.publish(stream)));
+    if (!(await settles(Promise.all(publishing))) || !(await settles(marking()))) {
+      checker.violate({ kind: "protocol", detail: "publishes still fail after the faults" });
+      return run;
+    }
+    for (const stream of all) await readHistory(stream, port, checker);
+    await holds(() => checker.behind === 0 || interrupted.aborted);
     checker.finish();
-    return { checker, tally };
+    return run;
   } finally {
     for (const close of closing.toReversed()) await close();
     closeCalls();
   }
+}
+
+async function startReplicas(redis: RedisWorld, { checker, closing }: Run): Promise<Replica[]> {
+  const replicas: Replica[] = [];
+  for (let i = 0; i < replicaCount; i++) {
+    const front = await TcpProxy.start();
+    const link = redis.linkTarget && (await TcpProxy.start());
+    if (link) link.target = redis.linkTarget;
+    const name = `replica ${i}`;
+    const onFailure = (detail: string) => checker.violate({ kind: "process", detail: `${name}: ${detail}` });
+    const replica = new Replica({ name, front, link, redis: redis.settings(link?.port), onFailure });
+    replicas.push(replica);
+    closing.push(async () => {
+      await replica.close();
+      front.close();
+      link?.close();
+    });
+  }
+  await Promise.all(replicas.map((replica) => replica.start()));
+  return replicas;
+}
+
+/** Connects the clients; returns the streams of their users. */
+function startClients(port: () => number, { options, random, checker, tally, closing }: Run): string[] {
+  const users = Array.from({ length: Math.ceil(options.clients / connectionsPerUser) }, (_, i) => `u${i}`);
+  const clients = Array.from({ length: options.clients }, (_, i) => {
+    // Every user has one connection, and chance gives out the others.
+    const user = users[i] ?? random.pick(users);
+    return new Client({ name: `client ${i}`, user, checker, tally, random: random.fork(), port });
+  });
+  closing.push(() => {
+    for (const client of clients) client.stop();
+  });
+  for (const client of clients) client.connect();
+  const life = setInterval(() => {
+    for (const client of clients) client.checkLife();
+  }, 500);
+  closing.push(() => clearInterval(life));
+  return users.map((user) => `user:${user}`);
 }
 
 /** True when the work is done in time. */
@@ -105,26 +122,36 @@ async function settles(work: Promise<unknown>): Promise<boolean> {
   void work.then(() => {
     done = true;
   });
-  return until(() => done);
+  return holds(() => done);
 }
 
-async function until(condition: () => boolean): Promise<boolean> {
-  const deadlineMs = performance.now() + settleTimeoutMs;
-  while (!condition()) {
-    if (performance.now() > deadlineMs) return false;
-    await pause(lookEveryMs);
-  }
-  return true;
+/** True when the condition holds in time. */
+function holds(condition: () => boolean): Promise<boolean> {
+  return until("the run settles", condition, settleTimeoutMs).then(
+    () => true,
+    () => false,
+  );
 }
 
-async function readHistory(stream: string, port: number, checker: Checker): Promise<void> {
+async function readHistory(stream: string, port: () => number, checker: Checker): Promise<void> {
   const stored: Stored[] = [];
   for (let after: string | undefined; ; after = stored.at(-1)?.id) {
-    const { text } = await call(port, "GET", `${pathOf(stream)}?limit=1000${after ? `&after=${after}` : ""}`);
-    const { epoch, messages } = JSON.parse(text) as HistoryAnswer;
+    const { epoch, messages } = await readPage(stream, after, port);
     if (messages.length === 0) return checker.stored(stream, epoch, stored);
     stored.push(...messages.map(({ id, data }) => ({ id, key: data.key })));
   }
+}
+
+/** A replica may still be on its way back to Redis: then it says so, and another may be asked. */
+async function readPage(stream: string, after: string | undefined, port: () => number): Promise<HistoryAnswer> {
+  let page: HistoryAnswer | undefined;
+  const isRead = async () => {
+    const answer = await call(port(), "GET", `${pathOf(stream)}?limit=1000${after ? `&after=${after}` : ""}`);
+    if (answer.status === 200) page = JSON.parse(answer.text) as HistoryAnswer;
+    return page !== undefined;
+  };
+  await until(`the history of ${stream} can be read`, isRead, settleTimeoutMs);
+  return page as unknown as HistoryAnswer;
 }
 
 interface HistoryAnswer {
@@ -138,8 +165,9 @@ process.once("SIGTERM", () => interruption.abort());
 
 try {
   const options = readOptions(process.argv.slice(2));
-  const { seed, seconds, clients, rate } = options;
-  const title = `chaos --seed ${seed} --seconds ${seconds} --clients ${clients} --rate ${rate}`;
+  const { seed, seconds, clients, rate, redis, wait } = options;
+  const topology = redis === "standalone" ? "" : ` --redis ${redis} --wait ${wait}`;
+  const title = `chaos --seed ${seed} --seconds ${seconds} --clients ${clients} --rate ${rate}${topology}`;
   console.log(`${title} ...\n`);
   const { checker, tally } = await run(options, interruption.signal);
   console.log(describeRun(title, tally, checker));

@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { defaultFaults, type FaultKind, faultKinds } from "./schedule.ts";
+import { defaultFaultsIn, type FaultKind, faultsIn, type Topology, topologies } from "./schedule.ts";
 
 /** What a run is asked for. */
 export interface Options {
@@ -9,15 +9,23 @@ export interface Options {
   /** Publishes a second. */
   readonly rate: number;
   readonly faults: readonly FaultKind[];
+  readonly redis: Topology;
+  /** Replicas of a Redis master that must have a message before it is answered 202. */
+  readonly wait: number;
 }
+
+/** Replicas of each master: by default all must have a message, since a planned failover takes any of them. */
+const redisReplicas: Readonly<Record<Topology, number>> = { standalone: 0, sentinel: 2, cluster: 1 };
 
 const usage = `npm run chaos -- [options]
   --seed N       repeats the schedule of faults of an earlier run; default: random
   --seconds N    how long faults go on, default 60
   --clients N    default 200
   --rate N       publishes a second, default 100
+  --redis KIND   ${topologies.join(", ")}; default standalone
+  --wait N       replicas of Redis that must have a message before it is answered 202; default all
   --faults LIST  comma separated, all, or none; default all but redis-flush:
-                 ${faultKinds.join(", ")}`;
+${topologies.map((name) => `                 ${name}: ${faultsIn(name).join(", ")}`).join("\n")}`;
 
 /**
  * Reads the command line.
@@ -25,34 +33,44 @@ const usage = `npm run chaos -- [options]
  * @throws Error with the usage when it is wrong
  */
 export function readOptions(args: readonly string[]): Options {
-  const names = ["seed", "seconds", "clients", "rate", "faults"] as const;
+  const names = ["seed", "seconds", "clients", "rate", "redis", "wait", "faults"] as const;
   const options = Object.fromEntries(names.map((name) => [name, { type: "string" }] as const));
   try {
     const { values } = parseArgs({ args: [...args], options });
-    const number = (name: string, preset: number, max: number) => {
+    const number = (name: string, preset: number, max: number, min = 1) => {
       const value = values[name] === undefined ? preset : Number(values[name]);
-      if (!Number.isInteger(value) || value < 1 || value > max) throw new Error(`--${name}: a number from 1 to ${max}`);
-      return value;
+      if (Number.isInteger(value) && value >= min && value <= max) return value;
+      throw new Error(`--${name}: a number from ${min} to ${max}`);
     };
+    const redis = topologies.find((name) => name === (values["redis"] ?? "standalone"));
+    if (!redis) throw new Error(`--redis: one of ${topologies.join(", ")}`);
     return {
       seed: number("seed", 1 + Math.floor(Math.random() * 999_999), 0xffffffff),
       seconds: number("seconds", 60, 3600),
       clients: number("clients", 200, 5000),
       rate: number("rate", 100, 10_000),
-      faults: faultsOf(values["faults"] as string | undefined),
+      redis,
+      wait: number("wait", redisReplicas[redis], redisReplicas[redis], 0),
+      faults: faultsOf(values["faults"] as string | undefined, redis),
     };
   } catch (error) {
     throw new Error(`${error instanceof Error ? error.message : error}\n\n${usage}`);
   }
 }
 
-function faultsOf(list: string | undefined): readonly FaultKind[] {
-  if (list === undefined) return defaultFaults;
-  if (list === "all") return faultKinds;
+function faultsOf(list: string | undefined, topology: Topology): readonly FaultKind[] {
+  const possible = faultsIn(topology);
+  if (list === undefined) return defaultFaultsIn(topology);
+  if (list === "all") return possible;
   if (list === "none") return [];
   return list.split(",").map((name) => {
-    const kind = faultKinds.find((known) => known === name);
-    if (!kind) throw new Error(`--faults: there is no ${name}`);
-    return kind;
+    const kind = possible.find((known) => known === name);
+    if (kind) return kind;
+    const where = topologies.filter((other) => faultsIn(other).some((known) => known === name));
+    throw new Error(
+      where.length === 0
+        ? `--faults: there is no ${name}`
+        : `--faults: ${name} is possible with --redis ${where.join(" or ")}`,
+    );
   });
 }

@@ -1,77 +1,87 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import type { NetConnectOpts } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
-import { Redis as Client } from "ioredis";
-import { Child } from "./child.ts";
+import { ClusterRedis } from "./redis-cluster.ts";
+import type { BringBack, ReplicatedRedis } from "./redis-replicated.ts";
+import { SentinelRedis } from "./redis-sentinel.ts";
+import { StandaloneRedis } from "./redis-standalone.ts";
+import type { Fault, RedisFault, Topology } from "./schedule.ts";
 
-/** How long Redis may take to come up and read its log, in ms. */
-const startTimeoutMs = 20_000;
-
-/** A `redis-server` of its own that loses nothing it has answered: every write is on disk before the answer. */
-export class Redis {
-  readonly #directory: string;
-  readonly #admin: Client;
-  #child: Child | undefined;
-
-  private constructor(directory: string) {
-    this.#directory = directory;
-    this.#admin = new Client(this.path, { maxRetriesPerRequest: null, retryStrategy: () => 50 });
-    this.#admin.on("error", () => {});
-  }
-
-  /** Starts it in a new temporary directory. */
-  static async start(): Promise<Redis> {
-    const redis = new Redis(await mkdtemp(join(tmpdir(), "belfry-chaos-")));
-    await redis.#start();
-    return redis;
-  }
-
-  /** Its Unix socket: no port that somebody else could take between two lives. */
-  get path(): string {
-    return join(this.#directory, "redis.sock");
-  }
-
-  /** Cuts connections of one type on the server's side. */
-  async killClients(type: "normal" | "pubsub"): Promise<void> {
-    await this.#admin.call("CLIENT", "KILL", "TYPE", type);
-  }
-
-  /** Deletes everything. */
-  async flush(): Promise<void> {
-    await this.#admin.flushall();
-  }
-
-  /** Stands still for a while: connections stay, and nothing is answered. */
-  async freeze(forMs: number): Promise<void> {
-    this.#child?.signal("SIGSTOP");
-    await pause(forMs);
-    this.#child?.signal("SIGCONT");
-  }
-
-  /** Ends, is away for a while, and comes back with what it had. */
-  async restart(signal: "SIGTERM" | "SIGKILL", awayMs: number): Promise<void> {
-    await this.#child?.end(signal);
-    await pause(awayMs);
-    await this.#start();
-  }
-
+/** The Redis of a run, as replicas and faults meet it. */
+export interface RedisWorld {
+  /**
+   * Where the proxies lead that stand between the replicas and it; undefined where none can: sentinels and nodes of a
+   * cluster tell the replicas addresses of their own.
+   */
+  readonly linkTarget: NetConnectOpts | undefined;
+  /** Settings by which a replica finds it. @param linkPort the port of the replica's proxy, if there is one */
+  settings(linkPort: number | undefined): Readonly<Record<string, string>>;
+  /** What can be inflicted on it. Each resolves when it is over, and Redis is whole again. */
+  readonly faults: Readonly<Partial<Record<RedisFault, (fault: Fault) => Promise<void>>>>;
   /** Ends it and removes what it wrote. */
-  async close(): Promise<void> {
-    this.#admin.disconnect();
-    await this.#child?.end("SIGKILL");
-    await rm(this.#directory, { recursive: true, force: true });
-  }
+  close(): Promise<void>;
+}
 
-  async #start(): Promise<void> {
-    const settings = { port: 0, unixsocket: this.path, dir: this.#directory, save: "" };
-    const persistence = { appendonly: "yes", appendfsync: "always" };
-    const args = Object.entries({ ...settings, ...persistence }).flatMap(([name, value]) => [`--${name}`, `${value}`]);
-    this.#child = new Child("redis-server", args, { stdio: "ignore" });
-    const timeout = AbortSignal.timeout(startTimeoutMs);
-    const aborted = new Promise<never>((_, reject) => {
-      timeout.onabort = () => reject(new Error("redis-server did not come up"));
-    });
-    await Promise.race([this.#admin.ping(), aborted]);
-  }
+/**
+ * Starts a Redis of its own for a run.
+ *
+ * @param waitReplicas replicas of Redis that must have a message before it is answered 202; standalone there are none
+ */
+export async function startRedis(topology: Topology, waitReplicas: number): Promise<RedisWorld> {
+  if (topology === "standalone") return standaloneWorld(await StandaloneRedis.start());
+  if (topology === "sentinel") return sentinelWorld(await SentinelRedis.start(), waitReplicas);
+  return clusterWorld(await ClusterRedis.start(), waitReplicas);
+}
+
+function standaloneWorld(redis: StandaloneRedis): RedisWorld {
+  return {
+    linkTarget: { path: redis.path },
+    settings: (linkPort) => ({ REDIS_URL: `redis://127.0.0.1:${linkPort}` }),
+    faults: {
+      "redis-kill-pubsub": () => redis.killClients("pubsub"),
+      "redis-kill-normal": () => redis.killClients("normal"),
+      "redis-stop": ({ forMs }) => redis.freeze(forMs),
+      "redis-restart": ({ forMs }) => redis.restart("SIGTERM", forMs / 4),
+      "redis-crash": ({ forMs }) => redis.restart("SIGKILL", forMs / 4),
+      "redis-flush": () => redis.flush(),
+    },
+    close: () => redis.close(),
+  };
+}
+
+function sentinelWorld(redis: SentinelRedis, waitReplicas: number): RedisWorld {
+  return {
+    ...replicatedWorld(redis, waitReplicas),
+    faults: {
+      "sentinel-failover": () => redis.failover(),
+      "master-kill": ({ forMs }) => takeAway(redis.killMaster(), forMs / 2),
+      "master-stop": ({ forMs }) => takeAway(redis.stopMaster(), forMs / 2),
+    },
+  };
+}
+
+function clusterWorld(redis: ClusterRedis, waitReplicas: number): RedisWorld {
+  const shardOf = ({ index }: Fault) => index % redis.shardCount;
+  return {
+    ...replicatedWorld(redis, waitReplicas),
+    faults: {
+      "cluster-failover": (fault) => redis.failover(shardOf(fault)),
+      "master-kill": (fault) => takeAway(redis.killMaster(shardOf(fault)), fault.forMs / 2),
+      "master-stop": (fault) => takeAway(redis.stopMaster(shardOf(fault)), fault.forMs / 2),
+    },
+  };
+}
+
+function replicatedWorld(redis: ReplicatedRedis, waitReplicas: number): Omit<RedisWorld, "faults"> {
+  return {
+    linkTarget: undefined,
+    settings: () => ({ REDIS_URL: redis.url, REDIS_WAIT_REPLICAS: String(waitReplicas) }),
+    close: () => redis.close(),
+  };
+}
+
+/** Brings back, some time after another server has taken over. */
+async function takeAway(taken: Promise<BringBack>, awayMs: number): Promise<void> {
+  const bringBack = await taken;
+  await pause(awayMs);
+  await bringBack();
 }

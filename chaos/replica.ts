@@ -23,23 +23,31 @@ const settings = {
   DRAIN_TIMEOUT_MS: String(drainMs),
 };
 
-/** A `belfry serve`, reached through one proxy, and reaching Redis through another. */
-export class Replica {
+/** What a {@link Replica} is made of. */
+export interface ReplicaOptions {
   readonly name: string;
   /** The way that clients and publishers take. */
   readonly front: TcpProxy;
-  /** The way to Redis. */
-  readonly link: TcpProxy;
-  readonly #onFailure: (detail: string) => void;
+  /** The way to Redis; undefined where it goes there by itself. */
+  readonly link: TcpProxy | undefined;
+  /** Settings by which it finds Redis. */
+  readonly redis: Readonly<Record<string, string>>;
+  /** Told when it ends on its own, or does not end when asked to. */
+  readonly onFailure: (detail: string) => void;
+}
+
+/** A `belfry serve`, reached through a proxy. */
+export class Replica {
+  readonly front: TcpProxy;
+  readonly link: TcpProxy | undefined;
+  readonly #options: ReplicaOptions;
   #child: Child | undefined;
   #ending = false;
 
-  /** @param onFailure told when it ends on its own, or does not end when asked to */
-  constructor(name: string, front: TcpProxy, link: TcpProxy, onFailure: (detail: string) => void) {
-    this.name = name;
-    this.front = front;
-    this.link = link;
-    this.#onFailure = onFailure;
+  constructor(options: ReplicaOptions) {
+    this.front = options.front;
+    this.link = options.link;
+    this.#options = options;
   }
 
   /** True while it takes connections; a frozen one does, in its way. */
@@ -50,7 +58,8 @@ export class Replica {
   /** Starts the process and waits until it listens. */
   async start(): Promise<void> {
     this.#ending = false;
-    const env = { PATH: process.env["PATH"] ?? "", ...settings, REDIS_URL: `redis://127.0.0.1:${this.link.port}` };
+    const { name, redis, onFailure } = this.#options;
+    const env = { PATH: process.env["PATH"] ?? "", ...settings, ...redis };
     const child = new Child(process.execPath, [cli, "serve"], { env, stdio: ["ignore", "pipe", "pipe"] });
     this.#child = child;
     const listening = Promise.withResolvers<number>();
@@ -58,14 +67,14 @@ export class Replica {
     if (!stdout || !stderr) throw new Error("no output");
     createInterface({ input: stdout }).on("line", (line) => {
       if (line.includes('"Belfry is listening"')) listening.resolve((JSON.parse(line) as { port: number }).port);
-      else if (/"level":(50|60|"error"|"fatal")/.test(line)) this.#onFailure(line.slice(0, 500));
+      else if (/"level":(50|60|"error"|"fatal")/.test(line)) onFailure(line.slice(0, 500));
     });
-    createInterface({ input: stderr }).on("line", (line) => this.#onFailure(line.slice(0, 500)));
-    const timer = setTimeout(() => listening.reject(new Error(`${this.name} does not listen`)), startTimeoutMs);
+    createInterface({ input: stderr }).on("line", (line) => onFailure(line.slice(0, 500)));
+    const timer = setTimeout(() => listening.reject(new Error(`${name} does not listen`)), startTimeoutMs);
     void child.exited.then(({ code, signal }) => {
       this.front.target = undefined;
-      listening.reject(new Error(`${this.name} ended before it listened`));
-      if (!this.#ending) this.#onFailure(`ended on its own with ${code ?? signal}`);
+      listening.reject(new Error(`${name} ended before it listened`));
+      if (!this.#ending) onFailure(`ended on its own with ${code ?? signal}`);
     });
     this.front.target = { host: "127.0.0.1", port: await listening.promise };
     clearTimeout(timer);
@@ -81,8 +90,8 @@ export class Replica {
   /** Is asked to go, and comes back. */
   async drain(awayMs: number): Promise<void> {
     const ended = await this.#end("SIGTERM", drainMs + drainPatienceMs);
-    if (!ended?.inTime) this.#onFailure("did not end in time when it was drained");
-    else if (ended.code !== 0) this.#onFailure(`ended with ${ended.code} when it was drained`);
+    if (!ended?.inTime) this.#options.onFailure("did not end in time when it was drained");
+    else if (ended.code !== 0) this.#options.onFailure(`ended with ${ended.code} when it was drained`);
     await pause(awayMs);
     await this.start();
   }
