@@ -18,6 +18,12 @@ export interface Publication {
   readonly idempotency?: Idempotency | undefined;
 }
 
+/** Where a replica has been in a stream. */
+export interface KnownPosition extends Position {
+  /** When the message at this place was accepted, in ms since the Unix epoch; undefined: there was none, or it was not seen. */
+  readonly ts: number | undefined;
+}
+
 /** What a publisher calls one publish, so that it can be repeated without being done twice. */
 export interface Idempotency {
   /** Chosen by the publisher, for one stream. */
@@ -130,13 +136,13 @@ export interface Broker {
    * some of those before it may be too.
    *
    * @param known where the caller has been in each stream, in the order given. A stream that is not that far any more in
-   *   the same epoch has lost messages that were acknowledged, and begins a new epoch
+   *   the same epoch, or has another message there, has lost messages that were acknowledged, and begins a new epoch
    * @returns the position of each stream, in the order given; a stream that never had a message gets its epoch now.
    *   Undefined: what stands behind this stream could not be reached, while others could. Rejects when none could
    */
   subscribe(
     streams: readonly Stream[],
-    known?: readonly (Position | undefined)[],
+    known?: readonly (KnownPosition | undefined)[],
   ): Promise<readonly (Position | undefined)[]>;
 
   /** Ends a subscription; never rejects. */

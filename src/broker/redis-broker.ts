@@ -3,7 +3,15 @@ import type { Log } from "../log.ts";
 import { newEpoch, type Position } from "../protocol/positions.ts";
 import type { Stream } from "../protocol/streams.ts";
 import { parseRedisUrl, redisUrlForms } from "../redis-url.ts";
-import type { Broker, BrokerHandler, HistoryPage, Idempotency, Publication, Published } from "./broker.ts";
+import type {
+  Broker,
+  BrokerHandler,
+  HistoryPage,
+  Idempotency,
+  KnownPosition,
+  Publication,
+  Published,
+} from "./broker.ts";
 import { createRedisClient, publishCommandOf, ReplyError } from "./redis-client.ts";
 import { RedisCluster } from "./redis-cluster.ts";
 import { RedisNode, redisUnavailable } from "./redis-node.ts";
@@ -80,7 +88,7 @@ export class RedisBroker implements Broker {
 
   async subscribe(
     streams: readonly Stream[],
-    known: readonly (Position | undefined)[] = [],
+    known: readonly (KnownPosition | undefined)[] = [],
   ): Promise<(Position | undefined)[]> {
     const positions: (Position | undefined)[] = streams.map(() => undefined);
     const nodeOf = (stream: Stream) => this.#nodes.nodeOf(this.#store.channelOf(stream));
@@ -144,7 +152,10 @@ export class RedisBroker implements Broker {
     });
   }
 
-  async #subscribeBatch(streams: readonly Stream[], known: readonly (Position | undefined)[]): Promise<Position[]> {
+  async #subscribeBatch(
+    streams: readonly Stream[],
+    known: readonly (KnownPosition | undefined)[],
+  ): Promise<Position[]> {
     const [first] = streams;
     if (!first) return [];
     return this.#run("subscribe", this.#store.channelOf(first), (node) =>

@@ -27,7 +27,8 @@ export type PublishCommand = "PUBLISH" | "SPUBLISH";
  * script is atomic in Redis, so no reader sees one without the others. Expiry: the log lives as long as history is kept,
  * its meta far longer, so that offsets go on counting in the same epoch. `lost` in the meta is the newest offset that
  * history no longer holds although it mattered: behind it everything is there. `held` is the first offset that is stored
- * and not to be seen by anybody yet, see {@link releaseScript}.
+ * and not to be seen by anybody yet, see {@link releaseScript}. An idempotency key counts as long as its message is there,
+ * in this epoch or as part of what was `kept` from the one `before` it.
  *
  * - KEYS: the stream's meta (hash: epoch, offset, lost, held), its log (stream: entry id OFFSET-0, fields m and c), its
  *   newest offsets by collapse key (hash), the record of the idempotency key (hash: fingerprint, source, number, receivers)
@@ -42,9 +43,15 @@ export const publishScript = (publish: PublishCommand) => `
 if ARGV[12] ~= '' then
   local first = redis.call('HMGET', KEYS[4], 'fingerprint', 'source', 'number', 'receivers')
   if first[1] and first[1] ~= ARGV[12] then return { 'conflict', '', 0, 0 } end
+  local source, number = first[2], tonumber(first[3])
+  if first[1] and ARGV[10] == '' then
+    local meta = redis.call('HMGET', KEYS[1], 'epoch', 'before', 'kept')
+    if source == meta[2] and number <= tonumber(meta[3]) then source = meta[1] end
+    if source ~= meta[1] then first = {} end
+  end
   if first[1] then
     if ARGV[14] == '1' then redis.call('HSET', KEYS[4], 'fingerprint', ARGV[12]) end
-    return { 'replayed', first[2], tonumber(first[3]), tonumber(first[4]) or 0 }
+    return { 'replayed', source, number, tonumber(first[4]) or 0 }
   end
 end
 local source, number, kind = ARGV[10], tonumber(ARGV[11]), 'l'
@@ -143,20 +150,26 @@ return redis.call('GET', KEYS[1])
 
 /**
  * Reads a stream's position and gives a stream without one its epoch, so that a client can resume from offset 0. Where the
- * caller has been further in the same epoch, Redis has lost what it had acknowledged, in a failover or a restart: then a new
- * epoch begins, since the offsets that come again will name other messages. What the caller has seen is no longer held back,
- * whatever a failover has left.
+ * caller has been further in the same epoch, or another message stands in the place of the last one that it saw, Redis has
+ * lost what it had acknowledged, in a failover or a restart: then a new epoch begins, since offsets name other messages
+ * than they did. What the caller has seen is no longer held back, whatever a failover has left.
  *
  * - KEYS: meta, log
- * - ARGV: epoch to use if there is none, meta ms, epoch and offset that the caller knows (empty and 0: none)
+ * - ARGV: epoch to use if there is none, meta ms, epoch and offset that the caller knows (empty and 0: none), time at which
+ *   the message there was accepted (0: not known)
  * - returns: epoch, offset of the newest message that may be seen
  */
 export const positionScript = `${readEpoch("ARGV[1]")}
 local meta = redis.call('HMGET', KEYS[1], 'offset', 'held')
 local offset, held, known = tonumber(meta[1] or 0), tonumber(meta[2]), tonumber(ARGV[4])
-if epoch == ARGV[3] and offset < known then
+local lost = epoch == ARGV[3] and offset < known
+if epoch == ARGV[3] and not lost and ARGV[5] ~= '0' then
+  local entry = redis.call('XRANGE', KEYS[2], known .. '-0', known .. '-0')[1]
+  lost = entry and string.match(entry[2][2], '^%d+') ~= ARGV[5]
+end
+if lost then
+  redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'before', epoch, 'kept', offset)
   epoch = ARGV[1]
-  redis.call('HSET', KEYS[1], 'epoch', epoch)
 elseif epoch == ARGV[3] then${releaseSeen("known")}
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])

@@ -5,6 +5,7 @@ import {
   type HistoryPage,
   type Idempotency,
   idempotencyConflict,
+  type KnownPosition,
   type Message,
   type Publication,
   type Published,
@@ -73,10 +74,15 @@ export class RedisStore {
   }
 
   /** Where a stream stands; `known` is where the caller has been. */
-  async position({ commands }: RedisNode, stream: Stream, known: Position | undefined): Promise<Position> {
-    const { epoch: knownEpoch, offset: knownOffset } = known ?? { epoch: "", offset: 0 };
-    const keys = this.#keys(stream);
-    const [epoch, offset] = await commands.belfryPosition(...keys, newEpoch(), metaTtlMs, knownEpoch, knownOffset);
+  async position({ commands }: RedisNode, stream: Stream, known: KnownPosition | undefined): Promise<Position> {
+    const [epoch, offset] = await commands.belfryPosition(
+      ...this.#keys(stream),
+      newEpoch(),
+      metaTtlMs,
+      known?.epoch ?? "",
+      known?.offset ?? 0,
+      known?.ts ?? 0,
+    );
     return { epoch, offset };
   }
 
@@ -129,7 +135,7 @@ export class RedisStore {
         encodeRecord(publication),
         historySize,
         ttlMs,
-        Math.max(metaTtlMs, ttlMs),
+        Math.max(metaTtlMs, ttlMs, idempotencyTtlSeconds * 1000),
         here ?? 0,
         here === undefined ? 0 : 1,
         collapse,

@@ -1,5 +1,6 @@
 import type { Position } from "../protocol/positions.ts";
 import type { Stream } from "../protocol/streams.ts";
+import type { KnownPosition } from "./broker.ts";
 import type { RedisNode } from "./redis-node.ts";
 import type { RedisNodes } from "./redis-nodes.ts";
 import type { RedisStore } from "./redis-store.ts";
@@ -44,7 +45,7 @@ export class RedisSubscriptions {
   async add(
     node: RedisNode,
     streams: readonly Stream[],
-    known: readonly (Position | undefined)[],
+    known: readonly (KnownPosition | undefined)[],
   ): Promise<Position[]> {
     const place = { node, life: node.life };
     const added = streams.map((stream): [channel: string, Subscription] => {

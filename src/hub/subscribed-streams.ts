@@ -16,6 +16,8 @@ export interface SubscribedStream {
   tail: Tail | undefined;
   /** The last message that was handed to the members; undefined until the broker has said where the stream stands. */
   position: Position | undefined;
+  /** The message at that position was accepted then, in ms since the Unix epoch; undefined when it did not pass here. */
+  ts: number | undefined;
   /** Registered connections, and those still in their handshake: the subscription lasts while there are any. */
   holds: number;
   /** The newest message that came before the position was known: then there is nobody yet to deliver to. */
@@ -172,6 +174,7 @@ export class SubscribedStreams {
       recovering: new Set(),
       tail: undefined,
       position: undefined,
+      ts: undefined,
       early: undefined,
       holds: 0,
       seen: 0,
@@ -194,7 +197,7 @@ export class SubscribedStreams {
 
   /** @returns those that could not be subscribed */
   async #subscribe(batch: readonly SubscribedStream[]): Promise<SubscribedStream[]> {
-    const before = batch.map(({ position }) => position);
+    const before = batch.map(({ position, ts }) => position && { ...position, ts });
     const streams = batch.map(({ stream }) => stream);
     const positions = await this.#broker.subscribe(streams, before);
     for (const [index, subscribed] of batch.entries()) {
@@ -223,12 +226,14 @@ export class SubscribedStreams {
 
   #advance(subscribed: SubscribedStream, message: Message): void {
     subscribed.position = message.position;
+    subscribed.ts = message.ts;
     subscribed.tail?.push(message);
     this.#callbacks.deliver(subscribed, message);
   }
 
   #lose(subscribed: SubscribedStream, position: Position): void {
     subscribed.position = position;
+    subscribed.ts = undefined;
     subscribed.seen = position.offset;
     subscribed.tail = undefined;
     this.#log.warn({ scope: subscribed.stream.scope }, "history does not reach back; connections must resume");
@@ -249,7 +254,10 @@ export class SubscribedStreams {
           continue;
         }
         for (const message of page.messages) this.#advance(subscribed, message);
-        subscribed.position = { epoch, offset: page.reaches };
+        if (page.reaches > subscribed.position.offset) {
+          subscribed.position = { epoch, offset: page.reaches };
+          subscribed.ts = undefined;
+        }
       }
     } catch (error) {
       this.#tryAgain([subscribed], error);
