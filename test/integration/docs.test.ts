@@ -64,6 +64,7 @@ describe("the documentation", () => {
     await run(live);
     expect(await client.next()).toMatchObject({ id: expect.stringMatching(/^l-/), scope: "user", data: { n: 1 } });
     expect(stored[2]).toBe(createHash("sha1").update(publishScript("PUBLISH")).digest("hex"));
+    expect(read("docs/redis.md")).toContain(createHash("sha1").update(publishScript("SPUBLISH")).digest("hex"));
     const [outcome, epoch, offset, replicas] = (await run(stored)) as unknown[];
     expect([outcome, offset, replicas]).toEqual(["new", 1, 1]);
     expect(await client.next()).toMatchObject({ id: `u-${epoch}-1`, scope: "user", data: { n: 1 } });
