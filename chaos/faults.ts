@@ -51,7 +51,7 @@ export async function inflictAll(
     );
   }
   await Promise.race([Promise.all(queues.values()), abortOf(signal)]);
-  if (failures.length > 0) throw failures[0];
+  if (failures.length > 0 && !signal.aborted) throw failures[0];
 }
 
 function abortOf(signal: AbortSignal): Promise<void> {

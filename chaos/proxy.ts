@@ -108,6 +108,7 @@ export class TcpProxy {
   readonly #links = new Set<Link>();
   /** Where it leads; undefined: nobody is there, and connections are refused. */
   target: NetConnectOpts | undefined;
+  #port = 0;
 
   private constructor() {
     this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => this.#accept(client));
@@ -118,11 +119,13 @@ export class TcpProxy {
     const proxy = new TcpProxy();
     proxy.#server.listen(0, "127.0.0.1");
     await once(proxy.#server, "listening");
+    proxy.#port = (proxy.#server.address() as AddressInfo).port;
     return proxy;
   }
 
+  /** Where it listens; also where it did, when it is closed. */
   get port(): number {
-    return (this.#server.address() as AddressInfo).port;
+    return this.#port;
   }
 
   /** Connections that are open. */

@@ -1,6 +1,5 @@
 import { durable, quoted, type RedisProcess } from "./redis-process.ts";
 import { isMasterOf, isReplicaOf, makeDirectory, ReplicatedRedis } from "./redis-replicated.ts";
-import { until } from "./until.ts";
 
 /** How {@link ClusterRedis} is built. */
 export interface ClusterOptions {
@@ -150,7 +149,7 @@ export class ClusterRedis extends ReplicatedRedis {
       const isKnown = ({ flags }: NodeLine) => !flags.includes("handshake");
       return views.every((lines) => lines.length === this.#nodes.length && lines.every(isKnown));
     };
-    await until("all nodes of the cluster know each other", isDone, meetTimeoutMs);
+    await this.until("all nodes of the cluster know each other", isDone, meetTimeoutMs);
   }
 }
 

@@ -37,6 +37,8 @@ export interface RedisProcessOptions {
   readonly password?: string | undefined;
   /** True for a sentinel. Default: a server with data. */
   readonly isSentinel?: boolean;
+  /** Told when it ends although nobody ended it. */
+  readonly onFailure?: (error: Error) => void;
 }
 
 /** A `redis-server` that can die and come back with its data and its configuration, as it has written them. */
@@ -135,6 +137,7 @@ export class RedisProcess {
       .then(({ code, signal }) => `ended with ${code ?? signal}`, String)
       .then((how) => {
         end = how;
+        if (this.#isRunning) this.#options.onFailure?.(new Error(`redis-server ${how}`));
         return true;
       });
     await log.close();

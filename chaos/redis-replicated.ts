@@ -17,7 +17,7 @@ export type BringBack = () => Promise<void>;
 export abstract class ReplicatedRedis {
   readonly #directory: string;
   readonly #processes: RedisProcess[] = [];
-  /** Ends what is waited for. */
+  /** Ends what is waited for: all is over, or a process has ended on its own. */
   readonly #closing = new AbortController();
 
   protected constructor(directory: string) {
@@ -80,7 +80,7 @@ export abstract class ReplicatedRedis {
 
   /** Ends all processes and removes what they wrote. */
   async close(): Promise<void> {
-    this.#closing.abort();
+    this.#closing.abort(new Error("Redis was closed"));
     await Promise.all(this.#processes.map((process) => process.close()));
     await rm(this.#directory, { recursive: true, force: true });
   }
@@ -88,14 +88,23 @@ export abstract class ReplicatedRedis {
   /** Starts a process that ends with the others. */
   protected async launch(options: Omit<RedisProcessOptions, "directory">): Promise<RedisProcess> {
     const directory = await mkdtemp(join(this.#directory, "redis-"));
-    const process = await RedisProcess.start({ ...options, directory });
+    const process = await RedisProcess.start({
+      ...options,
+      directory,
+      onFailure: (error) => this.#closing.abort(error),
+    });
     this.#processes.push(process);
     return process;
   }
 
   /** Resolves when all servers work together. */
   protected async whole(): Promise<void> {
-    await until("all Redis servers work together", () => this.isWhole(), wholeTimeoutMs, this.#closing.signal);
+    await this.until("all Redis servers work together", () => this.isWhole(), wholeTimeoutMs);
+  }
+
+  /** Waits for a condition as long as all processes live that were not ended on purpose. */
+  protected until(what: string, condition: () => Promise<boolean>, timeoutMs: number): Promise<void> {
+    return until(what, condition, timeoutMs, this.#closing.signal);
   }
 
   async #master(shard: number): Promise<RedisProcess> {
@@ -104,7 +113,7 @@ export abstract class ReplicatedRedis {
       master = await this.findMaster(shard);
       return master !== undefined;
     };
-    await until("a Redis server is master", isFound, promotionTimeoutMs, this.#closing.signal);
+    await this.until("a Redis server is master", isFound, promotionTimeoutMs);
     return master as RedisProcess;
   }
 
@@ -113,7 +122,7 @@ export abstract class ReplicatedRedis {
       const master = await this.findMaster(shard);
       return master !== undefined && master !== old;
     };
-    await until("another Redis server is master", isDone, promotionTimeoutMs, this.#closing.signal);
+    await this.until("another Redis server is master", isDone, promotionTimeoutMs);
   }
 }
 

@@ -8,7 +8,7 @@ const lookEveryMs = 50;
  *
  * @param what what is waited for, as it stands in the error
  * @param signal gives it up
- * @throws Error when it does not hold in time
+ * @throws Error when it does not hold in time, and the signal's reason
  */
 export async function until(
   what: string,
@@ -26,6 +26,7 @@ export async function until(
       cause = error;
     }
     if (performance.now() > deadlineMs) throw new Error(`not within ${timeoutMs} ms: ${what}`, { cause });
-    await pause(lookEveryMs, undefined, { signal });
+    await pause(lookEveryMs);
+    signal?.throwIfAborted();
   }
 }
