@@ -232,6 +232,9 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   if (result.success && result.data.API_PORT && result.data.API_PORT === result.data.PORT) {
     problems.push("API_PORT: is the same as PORT; leave it unset to serve everything on one port");
   }
+  if (result.success && result.data.REDIS_WAIT_REPLICAS > 0 && !result.data.REDIS_URL) {
+    problems.push("REDIS_WAIT_REPLICAS: is set without REDIS_URL; in memory there is nothing to wait for");
+  }
   if (env["NODE_ENV"] === "production" && given["ALLOW_INSECURE"] !== "true") {
     if ((given["AUTH_MODE"] ?? "none") === "none") {
       problems.push(

@@ -42,10 +42,11 @@ export function parseRedisUrl(url: string): RedisTarget | undefined {
   const { tls, kind = "standalone", user, password, hosts: list = "", path = "", query } = groups;
   const hosts = list.split(",").map((entry) => parseHost(entry, kind === "sentinel" ? 26379 : 6379));
   const place = parsePath(kind as RedisTarget["kind"], path);
-  const parameters = parseQuery(kind, query);
-  if (!hosts.every((host) => host !== undefined) || !place || !parameters) return undefined;
+  if (!hosts.every((host) => host !== undefined) || !place) return undefined;
   if (kind === "standalone" && hosts.length > 1) return undefined;
   try {
+    const parameters = parseQuery(kind, query);
+    if (!parameters) return undefined;
     return {
       kind: kind as RedisTarget["kind"],
       hosts,
@@ -77,11 +78,14 @@ function parsePath(kind: RedisTarget["kind"], path: string): { master: string; d
 }
 
 function parseQuery(kind: string, query = ""): Pick<RedisTarget, "sentinelUsername" | "sentinelPassword"> | undefined {
-  const parameters = new URLSearchParams(query);
+  // Not URLSearchParams, which takes a plus sign for a space.
+  const pairs = query === "" ? [] : query.split("&").map((pair) => pair.split("=", 2));
+  const parameters = new Map(pairs.map(([name = "", value = ""]) => [name, value]));
   const known = kind === "sentinel" ? ["sentinelUsername", "sentinelPassword"] : [];
   if (![...parameters.keys()].every((name) => known.includes(name))) return undefined;
-  const [sentinelUsername, sentinelPassword] = ["sentinelUsername", "sentinelPassword"].map(
-    (name) => parameters.get(name) || undefined,
-  );
+  const [sentinelUsername, sentinelPassword] = ["sentinelUsername", "sentinelPassword"].map((name) => {
+    const value = parameters.get(name);
+    return value ? decodeURIComponent(value) : undefined;
+  });
   return { sentinelUsername, sentinelPassword };
 }

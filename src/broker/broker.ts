@@ -18,10 +18,17 @@ export interface Publication {
   readonly idempotency?: Idempotency | undefined;
 }
 
-/** Where a replica has been in a stream. */
+/** Where a stream stands, or where a replica has been in it. */
 export interface KnownPosition extends Position {
-  /** When the message at this place was accepted, in ms since the Unix epoch; undefined: there was none, or it was not seen. */
-  readonly ts: number | undefined;
+  /** Some of the newest messages up to there, by which a stream that has lost messages gives itself away. */
+  readonly seen?: readonly SeenMessage[];
+}
+
+/** That there was a message at an offset. */
+export interface SeenMessage {
+  readonly offset: number;
+  /** When it was accepted, in ms since the Unix epoch. */
+  readonly ts: number;
 }
 
 /** What a publisher calls one publish, so that it can be repeated without being done twice. */
@@ -63,7 +70,7 @@ export interface HistoryPage {
   readonly epoch: string;
   /** From this offset on nothing that still matters is missing; `last + 1` when nothing is kept. */
   readonly first: number;
-  /** Offset of the newest message ever published in this epoch; 0 when there was none. */
+  /** Offset of the newest message in this epoch that may be seen; 0 when there was none. */
   readonly last: number;
   /** Offset up to which the page tells everything; the next page begins behind it. Equal to `last` on the last page. */
   readonly reaches: number;
@@ -101,8 +108,9 @@ export interface BrokerHandler {
  * Guarantees, for every implementation (checked by the contract suite):
  * - **Order.** In one stream offsets go up by one from 1, over all replicas, and each subscribed replica is handed them in
  *   that order.
- * - **Atomic.** A publish numbers, stores and spreads in one step: when it resolves, the message is in the history and on
- *   its way to every subscribed replica; there is no state in between that a crash could leave.
+ * - **Atomic.** When a publish resolves, the message is in the history and on its way to every subscribed replica. When it
+ *   does not, or a crash comes in between, the message is in the history and on its way, now or with the next of its
+ *   stream, or it is nowhere.
  * - **At most once.** A publish is never repeated by the broker on its own.
  * - **Epoch.** A stream keeps its epoch as long as its offsets are known.
  * - **Bounded.** Every call settles within a few seconds, reachable or not: it rejects with the BelfryError
@@ -136,14 +144,15 @@ export interface Broker {
    * some of those before it may be too.
    *
    * @param known where the caller has been in each stream, in the order given. A stream that is not that far any more in
-   *   the same epoch, or has another message there, has lost messages that were acknowledged, and begins a new epoch
+   *   the same epoch, or has another message where one was seen, has lost messages that were acknowledged, and begins a
+   *   new epoch
    * @returns the position of each stream, in the order given; a stream that never had a message gets its epoch now.
    *   Undefined: what stands behind this stream could not be reached, while others could. Rejects when none could
    */
   subscribe(
     streams: readonly Stream[],
     known?: readonly (KnownPosition | undefined)[],
-  ): Promise<readonly (Position | undefined)[]>;
+  ): Promise<readonly (KnownPosition | undefined)[]>;
 
   /** Ends a subscription; never rejects. */
   unsubscribe(stream: Stream): void;

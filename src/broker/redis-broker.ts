@@ -1,8 +1,5 @@
 import { BelfryError } from "../errors.ts";
-import type { Log } from "../log.ts";
-import { newEpoch, type Position } from "../protocol/positions.ts";
 import type { Stream } from "../protocol/streams.ts";
-import { parseRedisUrl, redisUrlForms } from "../redis-url.ts";
 import type {
   Broker,
   BrokerHandler,
@@ -12,21 +9,16 @@ import type {
   Publication,
   Published,
 } from "./broker.ts";
-import { createRedisClient, publishCommandOf, ReplyError } from "./redis-client.ts";
-import { RedisCluster } from "./redis-cluster.ts";
-import { RedisNode, redisUnavailable } from "./redis-node.ts";
-import { type RedisNodes, SingleRedis } from "./redis-nodes.ts";
+import { ReplyError, redisUnavailable } from "./redis-client.ts";
+import type { RedisNode } from "./redis-node.ts";
+import type { RedisNodes } from "./redis-nodes.ts";
 import { RedisStore, type RedisStoreOptions } from "./redis-store.ts";
 import { RedisSubscriptions } from "./redis-subscriptions.ts";
+import { createRedisNodes, type RedisTopologyOptions } from "./redis-topology.ts";
 import { decodeWire, encodeAnswer } from "./redis-wire.ts";
 
 /** Settings of {@link RedisBroker}. */
-export interface RedisBrokerOptions extends RedisStoreOptions {
-  /** See {@link parseRedisUrl}. */
-  readonly redisUrl: string;
-  /** Replicas of Redis that must have a message before it is delivered and acknowledged; 0: none. */
-  readonly redisWaitReplicas: number;
-  readonly log: Log;
+export interface RedisBrokerOptions extends RedisStoreOptions, RedisTopologyOptions {
   /** Told the duration of every operation. */
   readonly onOperation?: (operation: string, seconds: number) => void;
   /** Told of every message that could not be read. */
@@ -39,8 +31,11 @@ const maxPending = 10_000;
 /** Channels in one SUBSCRIBE and positions in one pipeline. */
 const subscribeBatch = 500;
 
-/** Longest wait until it is known where a stream has moved in a cluster, in ms. */
-const movedTimeoutMs = 500;
+/** Longest time of an operation, whatever it consists of, in ms: a publish must be answered within 3 s. */
+const operationTimeoutMs = 2800;
+
+/** Pause before a failed attempt to listen to what backends publish is repeated, in ms. */
+const listenRetryMs = 1000;
 
 /**
  * The broker of many replicas on one Redis, or on a cluster: a channel per stream, so that a message costs only the replicas
@@ -53,12 +48,13 @@ export class RedisBroker implements Broker {
   readonly #subscriptions: RedisSubscriptions;
   #handler: BrokerHandler | undefined;
   #up = false;
-  #wasUp = false;
+  #isStarted = false;
+  #listening: NodeJS.Timeout | undefined;
   #pending = 0;
 
   constructor(options: RedisBrokerOptions) {
     this.#options = options;
-    this.#nodes = createNodes(options, () => this.#malformed());
+    this.#nodes = createRedisNodes(options, () => this.#malformed());
     this.#store = new RedisStore(options);
     this.#subscriptions = new RedisSubscriptions(this.#nodes, this.#store);
   }
@@ -72,7 +68,7 @@ export class RedisBroker implements Broker {
     this.#nodes.start({
       onChange: () => this.#nodesChanged(),
       onMessage: (channel, payload) => this.#receive(channel, payload),
-      onMoved: () => void this.#nodes.refresh(),
+      onMoved: () => void this.#nodes.refresh().then(() => this.#nodesChanged()),
     });
   }
 
@@ -89,10 +85,9 @@ export class RedisBroker implements Broker {
   async subscribe(
     streams: readonly Stream[],
     known: readonly (KnownPosition | undefined)[] = [],
-  ): Promise<(Position | undefined)[]> {
-    const positions: (Position | undefined)[] = streams.map(() => undefined);
-    const nodeOf = (stream: Stream) => this.#nodes.nodeOf(this.#store.channelOf(stream));
-    const groups = Map.groupBy(streams.entries(), ([, stream]) => nodeOf(stream));
+  ): Promise<(KnownPosition | undefined)[]> {
+    const positions: (KnownPosition | undefined)[] = streams.map(() => undefined);
+    const groups = Map.groupBy(streams.entries(), ([, stream]) => this.#nodeOf(stream));
     const subscribing = [...groups.values()].map(async (group) => {
       for (let i = 0; i < group.length; i += subscribeBatch) {
         const batch = group.slice(i, i + subscribeBatch);
@@ -132,7 +127,12 @@ export class RedisBroker implements Broker {
   async close(): Promise<void> {
     this.#up = false;
     this.#handler = undefined;
+    clearTimeout(this.#listening);
     this.#nodes.close();
+  }
+
+  #nodeOf(stream: Stream): RedisNode | undefined {
+    return this.#nodes.nodeOf(this.#store.channelOf(stream));
   }
 
   get #externalChannel(): string {
@@ -141,26 +141,40 @@ export class RedisBroker implements Broker {
 
   /** A node became ready, or is not any more, or serves something else. */
   #nodesChanged(): void {
+    // A node may report what it did last after the end.
+    if (!this.#handler) return;
     const nodes = this.#nodes.all;
     this.#up = nodes.length > 0 && nodes.every(({ ready }) => ready);
-    const lost = this.#subscriptions.lost;
-    if (this.#up && !this.#wasUp) this.#handler?.onConnected();
-    else if (lost.length > 0) this.#handler?.onConnected(lost);
-    this.#wasUp ||= this.#up;
+    const { lost } = this.#subscriptions;
+    if (!this.#isStarted && nodes.some(({ ready }) => ready)) {
+      this.#isStarted = true;
+      this.#handler.onConnected();
+    } else if (lost.length > 0) {
+      this.#handler.onConnected(lost);
+    }
+    this.#listen();
+  }
+
+  #listen(): void {
+    clearTimeout(this.#listening);
     this.#subscriptions.listen(this.#externalChannel).catch((error: unknown) => {
+      if (!this.#handler) return;
       this.#options.log.warn({ err: error }, "what backends publish in Redis cannot be listened to; trying again");
+      this.#listening = setTimeout(() => this.#listen(), listenRetryMs);
     });
   }
 
   async #subscribeBatch(
     streams: readonly Stream[],
     known: readonly (KnownPosition | undefined)[],
-  ): Promise<Position[]> {
+  ): Promise<KnownPosition[]> {
     const [first] = streams;
     if (!first) return [];
-    return this.#run("subscribe", this.#store.channelOf(first), (node) =>
-      this.#subscriptions.add(node, streams, known),
-    );
+    return this.#run("subscribe", this.#store.channelOf(first), (node) => {
+      // Where the first one has moved to, the others need not be.
+      if (streams.some((stream) => this.#nodeOf(stream) !== node)) throw redisUnavailable("streams have moved");
+      return this.#subscriptions.add(node, streams, known);
+    });
   }
 
   #receive(channel: string, payload: Buffer): void {
@@ -204,12 +218,16 @@ export class RedisBroker implements Broker {
     if (this.#pending >= maxPending) throw redisUnavailable("too many operations wait for Redis");
     this.#pending++;
     const start = performance.now();
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    const timer = setTimeout(() => reject(redisUnavailable("Redis did not answer in time")), operationTimeoutMs);
     try {
-      return await this.#at(key, work);
+      return await Promise.race([this.#at(key, work), late]);
     } catch (error) {
-      if (error instanceof BelfryError) throw error;
-      throw redisUnavailable(this.#up ? reasonOf(error) : "Redis cannot be reached", error);
+      // Our own mistakes are no failure of Redis.
+      if (error instanceof BelfryError || error instanceof TypeError || error instanceof ReferenceError) throw error;
+      throw redisUnavailable(this.#nodes.nodeOf(key)?.ready ? reasonOf(error) : "Redis cannot be reached", error);
     } finally {
+      clearTimeout(timer);
       this.#pending--;
       this.#options.onOperation?.(operation, (performance.now() - start) / 1000);
     }
@@ -223,35 +241,12 @@ export class RedisBroker implements Broker {
       return await work(node);
     } catch (error) {
       if (!(error instanceof ReplyError) || !(error as Error).message.startsWith("MOVED ")) throw error;
-      const timeout = AbortSignal.timeout(movedTimeoutMs);
-      await Promise.race([this.#nodes.refresh(), new Promise((resolve) => timeout.addEventListener("abort", resolve))]);
+      await this.#nodes.refresh();
       const other = this.#nodes.nodeOf(key);
       if (!other || other === node) throw error;
       return work(other);
     }
   }
-}
-
-function createNodes(options: RedisBrokerOptions, onMalformed: () => void): RedisNodes {
-  const { redisUrl, redisPrefix, redisWaitReplicas, log } = options;
-  const target = parseRedisUrl(redisUrl);
-  if (!target) throw new Error(`redisUrl ${redisUrlForms}`);
-  const replyChannel = `${redisPrefix}:replica:${newEpoch()}`;
-  const node = { publishCommand: publishCommandOf(target), waitReplicas: redisWaitReplicas, log, onMalformed };
-  if (target.kind !== "cluster") {
-    const connect = (name: string) => createRedisClient(target, name);
-    return new SingleRedis(new RedisNode({ ...node, connect, replyChannel, name: "" }));
-  }
-  return new RedisCluster({
-    seeds: target.hosts,
-    replyChannel,
-    connect: (name, host) => createRedisClient(target, name, host),
-    createNode: (host, channel) => {
-      const connect = (name: string) => createRedisClient(target, name, host);
-      return new RedisNode({ ...node, connect, replyChannel: channel, name: `${host.host}:${host.port}` });
-    },
-    log,
-  });
 }
 
 /** What an operation failed of, by the code that Redis puts first (OOM, READONLY, …); the rest may quote the command. */

@@ -1,4 +1,5 @@
 import { Redis, type RedisOptions, ReplyError } from "ioredis";
+import { BelfryError } from "../errors.ts";
 import type { RedisHost, RedisTarget } from "../redis-url.ts";
 import {
   claimScript,
@@ -24,11 +25,13 @@ type Arguments = (string | number)[];
 interface Scripts {
   belfryPublish(
     ...args: Arguments
-  ): Promise<[outcome: "new" | "replayed" | "conflict", source: string, number: number, receivers: number]>;
+  ): Promise<
+    [outcome: "new" | "replayed" | "waiting" | "conflict" | "full", source: string, number: number, receivers: number]
+  >;
   belfryRelease(...args: Arguments): Promise<number>;
   belfryProbe(...args: Arguments): Promise<number>;
   belfryClaim(...args: Arguments): Promise<string>;
-  belfryPosition(...args: Arguments): Promise<[epoch: string, offset: number]>;
+  belfryPosition(...args: Arguments): Promise<[epoch: string, offset: number, ts: number]>;
   belfryHistoryBuffer(
     ...args: Arguments
   ): Promise<[epoch: Buffer, last: number, lost: number, entries: RedisStreamEntry[]]>;
@@ -45,7 +48,8 @@ export type RedisClient = Redis & Scripts;
  * @param node the node of a cluster to connect to; default: the server, or the master that the sentinels name
  */
 export function createRedisClient(target: RedisTarget, name: string, node?: RedisHost): RedisClient {
-  const client = new Redis({
+  let left: Redis["stream"] | undefined;
+  const client: Redis = new Redis({
     ...addressOf(target, node),
     ...(target.username === undefined ? {} : { username: target.username }),
     ...(target.password === undefined ? {} : { password: target.password }),
@@ -57,8 +61,13 @@ export function createRedisClient(target: RedisTarget, name: string, node?: Redi
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
     autoResubscribe: false,
-    // After a failover the node may be a replica now: connecting anew finds the master. The command is not sent again.
-    reconnectOnError: (error: Error) => error.message.startsWith("READONLY"),
+    reconnectOnError: (error: Error): boolean => {
+      // After a failover the node may be a replica now: connecting anew finds the master. The command is not sent again,
+      // and all that were under way fail in the same way: the first is enough.
+      const isFirst = error.message.includes("READONLY") && left !== client.stream;
+      if (isFirst) left = client.stream;
+      return isFirst;
+    },
     connectTimeout: commandTimeoutMs,
     commandTimeout: commandTimeoutMs,
     socketTimeout: commandTimeoutMs + 500,
@@ -66,7 +75,7 @@ export function createRedisClient(target: RedisTarget, name: string, node?: Redi
   });
   const publish = publishCommandOf(target);
   client.defineCommand("belfryPublish", { numberOfKeys: 4, lua: publishScript(publish) });
-  client.defineCommand("belfryRelease", { numberOfKeys: 3, lua: releaseScript(publish) });
+  client.defineCommand("belfryRelease", { numberOfKeys: 4, lua: releaseScript(publish) });
   client.defineCommand("belfryProbe", { numberOfKeys: 1, lua: probeScript(publish) });
   client.defineCommand("belfryClaim", { numberOfKeys: 1, lua: claimScript });
   client.defineCommand("belfryPosition", { numberOfKeys: 2, lua: positionScript });
@@ -94,5 +103,10 @@ function addressOf(target: RedisTarget, node: RedisHost | undefined): Omit<Redis
 
 /** Pause before the next try, in ms: longer each time up to a second, and never the same for all replicas. */
 function backoff(attempt: number): number {
-  return Math.min(50 * 2 ** attempt, 1000) * (0.5 + Math.random() / 2);
+  return Math.round(Math.min(50 * 2 ** attempt, 1000) * (0.5 + Math.random() / 2));
+}
+
+/** Redis cannot do something now; the caller may try again. */
+export function redisUnavailable(reason: string, cause?: unknown): BelfryError {
+  return new BelfryError("unavailable", reason, { retryAfterSeconds: 1, cause });
 }

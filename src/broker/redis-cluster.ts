@@ -28,6 +28,12 @@ interface SlotRange extends RedisHost {
   readonly to: number;
 }
 
+/** What a node knows of the cluster. */
+interface View {
+  readonly epoch: number;
+  readonly ranges: readonly SlotRange[];
+}
+
 /** @see https://redis.io/docs/latest/commands/cluster-slots/ */
 type SlotReply = [from: number, to: number, master: [host: string | null, port: number]];
 
@@ -42,6 +48,10 @@ export class RedisCluster implements RedisNodes {
   #owners: (RedisNode | undefined)[] = [];
   /** The view that the owners are made from, as text. */
   #adopted = "";
+  /** The cluster's epoch in that view: another view of the same or a later one is newer. */
+  #epoch = 0;
+  /** True after a warning, until somebody has answered. */
+  #hasWarned = false;
   #handler: RedisNodeHandler | undefined;
   #timer: NodeJS.Timeout | undefined;
   #refreshing: Promise<void> | undefined;
@@ -82,48 +92,73 @@ export class RedisCluster implements RedisNodes {
   /** Takes over the first view that a node gives. */
   async #refresh(): Promise<void> {
     const ready = this.all.filter((node) => node.ready);
-    // Another one each time: one that is cut off from the others believes in what was.
+    // Another one each time, so that one that hangs does not keep the others from being asked.
     this.#turn++;
-    for (let i = 0; i < ready.length; i++) {
+    for (let i = 0; i < ready.length && !this.#closed; i++) {
       const node = ready[(this.#turn + i) % ready.length];
       const view = node && (await this.#viewOf(node.commands));
       if (view) return this.#adopt(view);
     }
-    for (const seed of this.#options.seeds) {
-      const client = this.#options.connect("belfry-cluster", seed);
-      client.on("error", () => {});
-      const view = await client.connect().then(
-        () => this.#viewOf(client),
-        () => undefined,
-      );
-      client.disconnect();
+    for (const seed of this.#closed ? [] : this.#options.seeds) {
+      const view = await this.#viewFrom(seed);
       if (view) return this.#adopt(view);
     }
   }
 
-  /** What a node says of the cluster; undefined when it does not answer, or sees itself cut off from the majority. */
-  async #viewOf(client: RedisClient): Promise<SlotRange[] | undefined> {
+  /** What a node says that there is no connection to. */
+  async #viewFrom(seed: RedisHost): Promise<View | undefined> {
+    const client = this.#options.connect("belfry-cluster", seed);
+    let reason: unknown;
+    client.on("error", (error) => {
+      reason ??= error;
+    });
     try {
-      const [info, ranges] = await Promise.all([client.cluster("INFO"), client.cluster("SLOTS")]);
+      await client.connect();
+      return await this.#viewOf(client);
+    } catch (error) {
+      reason ??= error;
+      return undefined;
+    } finally {
+      client.disconnect();
+      if (reason && !this.#hasWarned) {
+        this.#hasWarned = true;
+        this.#options.log.warn(
+          { err: reason, node: nameOf(seed) },
+          "the Redis cluster cannot be reached; trying again",
+        );
+      }
+    }
+  }
+
+  /** What a node says; undefined when it does not answer, or sees itself cut off from the majority. */
+  async #viewOf(client: RedisClient): Promise<View | undefined> {
+    try {
+      const [info, slots] = await Promise.all([client.cluster("INFO"), client.cluster("SLOTS")]);
       if (!String(info).includes("cluster_state:ok")) return undefined;
+      const epoch = Number(/cluster_current_epoch:(\d+)/.exec(String(info))?.[1] ?? 0);
       const { remoteAddress = "" } = client.stream as { remoteAddress?: string };
-      return (ranges as unknown as SlotReply[])
-        .map(([from, to, [host, port]]) => ({ from, to, host: host || remoteAddress, port }))
+      const ranges = (slots as unknown as SlotReply[])
+        // A node that does not know its own name leaves it to us, who have reached it.
+        .map(([from, to, [host, port]]) => ({ from, to, host: host && host !== "?" ? host : remoteAddress, port }))
         .toSorted((a, b) => a.from - b.from);
+      return { epoch, ranges };
     } catch (error) {
       this.#options.log.debug({ err: error }, "a node of the Redis cluster could not be asked");
       return undefined;
     }
   }
 
-  #adopt(view: readonly SlotRange[]): void {
+  /** Takes a view over, unless it is what is known already, or older. */
+  #adopt({ epoch, ranges: view }: View): void {
+    this.#hasWarned = false;
     const adopted = JSON.stringify(view);
-    if (this.#closed || adopted === this.#adopted) return;
+    if (this.#closed || adopted === this.#adopted || epoch < this.#epoch) return;
     this.#adopted = adopted;
+    this.#epoch = epoch;
     const names: (string | undefined)[] = Array.from({ length: slotCount });
     const hosts = new Map<string, RedisHost>();
     for (const { from, to, host, port } of view) {
-      const name = `${host}:${port}`;
+      const name = nameOf({ host, port });
       hosts.set(name, { host, port });
       names.fill(name, from, to + 1);
     }
@@ -152,4 +187,8 @@ export class RedisCluster implements RedisNodes {
       if (names[slotOf(channel)] === name) return channel;
     }
   }
+}
+
+function nameOf({ host, port }: RedisHost): string {
+  return `${host}:${port}`;
 }

@@ -1,4 +1,3 @@
-import { BelfryError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { PendingQuestions } from "./pending-questions.ts";
 import { type RedisClient, ReplyError } from "./redis-client.ts";
@@ -15,6 +14,8 @@ export interface RedisNodeOptions {
   readonly replyChannel: string;
   /** Replicas of the node that must have a write; 0: it does not wait for any. */
   readonly waitReplicas: number;
+  /** True where each connection is led to a server of its own accord, and so may be led to another than the others. */
+  readonly isLed: boolean;
   /** What the logs call the node; empty where there is just one. */
   readonly name: string;
   readonly log: Log;
@@ -27,7 +28,7 @@ export interface RedisNodeHandler {
   /** The node became ready, without any subscription to streams, or is not any more. */
   onChange(): void;
   onMessage(channel: string, payload: Buffer): void;
-  /** The node says that it does not serve a channel any more. */
+  /** The node has ended a subscription, since it does not serve the channel any more. */
   onMoved(): void;
 }
 
@@ -36,6 +37,9 @@ const answerTimeoutMs = 1000;
 
 /** Pause between two looks at whether the subscriptions still bring anything, in ms. */
 const probeIntervalMs = 3000;
+
+/** Pause before connecting anew to a server that takes no writes, in ms. */
+const againMs = 1000;
 
 /** How long what the looks write stays, in ms. */
 const probeTtlMs = 10_000;
@@ -53,8 +57,9 @@ export class RedisNode {
   readonly #questions = new PendingQuestions(answerTimeoutMs);
   #handler: RedisNodeHandler | undefined;
   #probe: NodeJS.Timeout | undefined;
+  #again: NodeJS.Timeout | undefined;
   #probesMissed = 0;
-  #life = 0;
+  #generation = 0;
   /** What was logged last of the connections; undefined: nothing yet. */
   #ready: boolean | undefined;
   #closed = false;
@@ -72,9 +77,9 @@ export class RedisNode {
     return this.#ready === true;
   }
 
-  /** Counts how often the node became ready: subscriptions of an earlier life are gone. */
-  get life(): number {
-    return this.#life;
+  /** Changes whenever subscriptions may be gone: those of an earlier generation must be made again. */
+  get generation(): number {
+    return this.#generation;
   }
 
   get replyChannel(): string {
@@ -87,7 +92,10 @@ export class RedisNode {
     this.#subscriber.on(this.#isSharded ? "smessageBuffer" : "messageBuffer", onMessage);
     // What is subscribed to with SUBSCRIBE in a cluster: see `listen`.
     if (this.#isSharded) this.#subscriber.on("messageBuffer", onMessage);
-    this.#subscriber.on("moved", () => handler.onMoved());
+    this.#subscriber.on("moved", () => {
+      this.#generation++;
+      handler.onMoved();
+    });
     for (const client of this.#clients) {
       client.on("ready", () => void this.#connected());
       client.on("close", () => this.#disconnected());
@@ -146,6 +154,7 @@ export class RedisNode {
     this.#closed = true;
     this.#ready = false;
     clearInterval(this.#probe);
+    clearTimeout(this.#again);
     for (const client of this.#clients) client.disconnect();
     this.#questions.close();
   }
@@ -158,11 +167,16 @@ export class RedisNode {
     return [this.commands, this.#subscriber, ...(this.writer ? [this.writer.client] : [])];
   }
 
+  get #areConnected(): boolean {
+    return this.#clients.every(({ status }) => status === "ready");
+  }
+
   /** One of the connections became ready; when all are, the node can work. */
   async #connected(): Promise<void> {
-    if (!this.#clients.every(({ status }) => status === "ready")) return;
+    if (!this.#areConnected) return;
     // In the middle of a failover the sentinels may have named two masters.
-    if (new Set(this.#clients.map(peerOf)).size > 1) {
+    if (this.#options.isLed && new Set(this.#clients.map(peerOf)).size > 1) {
+      this.#options.log.debug("the connections to Redis lead to different servers; connecting anew");
       for (const client of this.#clients) client.disconnect(true);
       return;
     }
@@ -170,14 +184,20 @@ export class RedisNode {
       await this.subscribe([this.#options.replyChannel]);
       // For backends that call it by its SHA-1, as docs/redis.md shows.
       await this.commands.script("LOAD", publishScript(this.#options.publishCommand));
+      await this.#sendToSelf("").catch((error: unknown) => {
+        if (!isPassing(error)) throw error;
+      });
     } catch (error) {
-      this.#options.log.debug({ err: error, ...this.#named }, "Redis subscription failed");
-      this.#subscriber.disconnect(true);
+      if (!this.#areConnected) return;
+      this.#disconnected(error instanceof Error ? error : undefined);
+      this.#again = setTimeout(() => {
+        for (const client of this.#clients) client.disconnect(true);
+      }, againMs);
       return;
     }
-    if (this.#closed) return;
+    if (this.#closed || !this.#areConnected) return;
     this.#ready = true;
-    this.#life++;
+    this.#generation++;
     this.#options.log.info(this.#named, "Redis is reachable");
     this.#handler?.onChange();
   }
@@ -196,16 +216,19 @@ export class RedisNode {
    */
   async #probeSubscriber(): Promise<void> {
     if (!this.ready) return;
-    const { replyChannel, log } = this.#options;
-    const send = (request: string) =>
-      this.commands.belfryProbe(replyChannel, replyChannel, encodeAnswer(request, null), probeTtlMs);
-    const answers = await this.#questions.ask(send).catch(() => undefined);
+    const answers = await this.#questions.ask((request) => this.#sendToSelf(request)).catch(() => undefined);
     // When it could not even be sent, the commands' connection is what is broken, and that shows by itself.
     this.#probesMissed = answers?.length === 0 ? this.#probesMissed + 1 : 0;
     if (this.#probesMissed < 2 || !this.ready) return;
     this.#probesMissed = 0;
-    log.warn(this.#named, "the subscriptions in Redis bring nothing any more; subscribing anew");
+    this.#options.log.warn(this.#named, "the subscriptions in Redis bring nothing any more; subscribing anew");
     this.#subscriber.disconnect(true);
+  }
+
+  /** Sends an answer to this replica, if the node may write. */
+  #sendToSelf(request: string): Promise<number> {
+    const { replyChannel } = this.#options;
+    return this.commands.belfryProbe(replyChannel, replyChannel, encodeAnswer(request, null), probeTtlMs);
   }
 
   #receive(channel: string, payload: Buffer): void {
@@ -231,7 +254,7 @@ function peerOf({ stream }: RedisClient): string {
   return `${remoteAddress} ${remotePort}`;
 }
 
-/** Redis cannot do something now; the caller may try again. */
-export function redisUnavailable(reason: string, cause?: unknown): BelfryError {
-  return new BelfryError("unavailable", reason, { retryAfterSeconds: 1, cause });
+/** True when Redis takes no writes now, but is the right one: its memory or disk is full, or its replicas are away. */
+function isPassing(error: unknown): boolean {
+  return error instanceof ReplyError && /\b(OOM|MISCONF|NOREPLICAS)\b/.test((error as Error).message);
 }

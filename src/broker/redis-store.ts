@@ -10,8 +10,8 @@ import {
   type Publication,
   type Published,
 } from "./broker.ts";
-import type { RedisClient } from "./redis-client.ts";
-import { type RedisNode, redisUnavailable } from "./redis-node.ts";
+import { type RedisClient, redisUnavailable } from "./redis-client.ts";
+import type { RedisNode } from "./redis-node.ts";
 import { decodeRecord, encodeRecord } from "./redis-wire.ts";
 
 /** Settings of {@link RedisStore}. */
@@ -53,16 +53,19 @@ export class RedisStore {
     publication: Publication,
     here?: number,
   ): Promise<Published> {
-    const { live, idempotency } = publication;
+    const { live } = publication;
     const held = live ? undefined : writer;
-    const script = this.#publishing(stream, publication, here, held !== undefined);
-    const reply = await (held ? held.write(script) : script(commands));
-    const [outcome, source, number, counted] = reply;
-    if (outcome === "conflict") throw idempotencyConflict();
-    const receivers = held ? await this.#release(held.client, stream, reply, here, idempotency) : counted;
+    const publish = (client: RedisClient) => this.#publish(client, stream, publication, here, held !== undefined);
+    const isNothing = ({ outcome }: { outcome: string }) => outcome === "replayed";
+    const reply = await (held ? held.write(publish, isNothing) : publish(commands));
+    const { outcome, source, number } = reply;
     // An idempotency key belongs to one kind of message: another would have another body, and so another fingerprint.
     const id = live ? formatLiveId(source, number) : formatId(stream.scope, { epoch: source, offset: number });
-    return { id, receivers, replayed: outcome === "replayed" };
+    const receivers =
+      held && !isNothing(reply)
+        ? await this.#release(held.client, stream, publication, { epoch: source, offset: number }, here)
+        : reply.receivers;
+    return { id, receivers, replayed: outcome !== "new" };
   }
 
   /** See {@link Broker.claim}. */
@@ -74,16 +77,16 @@ export class RedisStore {
   }
 
   /** Where a stream stands; `known` is where the caller has been. */
-  async position({ commands }: RedisNode, stream: Stream, known: KnownPosition | undefined): Promise<Position> {
-    const [epoch, offset] = await commands.belfryPosition(
+  async position({ commands }: RedisNode, stream: Stream, known: KnownPosition | undefined): Promise<KnownPosition> {
+    const [epoch, offset, ts] = await commands.belfryPosition(
       ...this.#keys(stream),
       newEpoch(),
       metaTtlMs,
       known?.epoch ?? "",
       known?.offset ?? 0,
-      known?.ts ?? 0,
+      ...(known?.seen ?? []).flatMap((message) => [message.offset, message.ts]),
     );
-    return { epoch, offset };
+    return { epoch, offset, seen: ts > 0 ? [{ offset, ts }] : [] };
   }
 
   /**
@@ -120,62 +123,72 @@ export class RedisStore {
     return { epoch, first, last, reaches: end ? Number(offsetOf(end[0])) : last, messages };
   }
 
-  #publishing(stream: Stream, publication: Publication, here: number | undefined, hold: boolean) {
+  async #publish(
+    client: RedisClient,
+    stream: Stream,
+    publication: Publication,
+    here: number | undefined,
+    hold: boolean,
+  ) {
     const { live, idempotency, collapse = "" } = publication;
     const { historySize, historyTtlSeconds, idempotencyTtlSeconds } = this.#options;
-    const channel = this.channelOf(stream);
     const ttlMs = historyTtlSeconds * 1000;
-    return (client: RedisClient) =>
-      client.belfryPublish(
-        ...this.#keys(stream),
-        `${channel}:collapse`,
-        this.#onceKey(stream, idempotency),
-        channel,
-        newEpoch(),
-        encodeRecord(publication),
-        historySize,
-        ttlMs,
-        Math.max(metaTtlMs, ttlMs, idempotencyTtlSeconds * 1000),
-        here ?? 0,
-        here === undefined ? 0 : 1,
-        collapse,
-        live ? this.#source : "",
-        live ? ++this.#liveCount : 0,
-        idempotency?.fingerprint ?? "",
-        idempotencyTtlSeconds * 1000,
-        hold ? 1 : 0,
-      );
+    const [outcome, source, number, receivers] = await client.belfryPublish(
+      ...this.#publishKeys(stream, idempotency),
+      this.channelOf(stream),
+      newEpoch(),
+      encodeRecord(publication),
+      historySize,
+      ttlMs,
+      Math.max(metaTtlMs, ttlMs, idempotencyTtlSeconds * 1000),
+      ...countedHere(here),
+      collapse,
+      live ? this.#source : "",
+      live ? ++this.#liveCount : 0,
+      idempotency?.fingerprint ?? "",
+      idempotencyTtlSeconds * 1000,
+      hold ? 1 : 0,
+    );
+    if (outcome === "conflict") throw idempotencyConflict();
+    if (outcome === "full") throw redisUnavailable("too many messages wait for replicas of Redis");
+    return { outcome, source, number, receivers };
   }
 
   async #release(
     client: RedisClient,
     stream: Stream,
-    [, epoch, offset]: Awaited<ReturnType<RedisClient["belfryPublish"]>>,
+    { idempotency }: Publication,
+    { epoch, offset }: Position,
     here: number | undefined,
-    idempotency: Idempotency | undefined,
   ): Promise<number> {
+    const { historySize, historyTtlSeconds } = this.#options;
     const receivers = await client.belfryRelease(
-      ...this.#keys(stream),
-      this.#onceKey(stream, idempotency),
+      ...this.#publishKeys(stream, idempotency),
       this.channelOf(stream),
       epoch,
       offset,
-      here ?? 0,
-      here === undefined ? 0 : 1,
-      idempotency ? 1 : 0,
+      historySize,
+      historyTtlSeconds * 1000,
+      ...countedHere(here),
     );
     if (receivers < 0) throw redisUnavailable("Redis lost the message in a failover");
     return receivers;
+  }
+
+  #publishKeys(stream: Stream, idempotency: Idempotency | undefined): [string, string, string, string] {
+    const channel = this.channelOf(stream);
+    return [...this.#keys(stream), `${channel}:collapse`, `${channel}:once:${idempotency?.key ?? ""}`];
   }
 
   #keys(stream: Stream): [meta: string, log: string] {
     const channel = this.channelOf(stream);
     return [`${channel}:meta`, `${channel}:log`];
   }
+}
 
-  #onceKey(stream: Stream, idempotency: Idempotency | undefined): string {
-    return `${this.channelOf(stream)}:once:${idempotency?.key ?? ""}`;
-  }
+/** Connections of this replica that listen to a stream, and whether it is subscribed, as the scripts want them. */
+function countedHere(here: number | undefined): [connections: number, isSubscribed: 0 | 1] {
+  return here === undefined ? [0, 0] : [here, 1];
 }
 
 /** The offset in the id of a Redis stream entry, `OFFSET-0`. */

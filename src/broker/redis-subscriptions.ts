@@ -1,14 +1,13 @@
-import type { Position } from "../protocol/positions.ts";
 import type { Stream } from "../protocol/streams.ts";
 import type { KnownPosition } from "./broker.ts";
 import type { RedisNode } from "./redis-node.ts";
 import type { RedisNodes } from "./redis-nodes.ts";
 import type { RedisStore } from "./redis-store.ts";
 
-/** A node in one of its lives: with the next the subscriptions are gone. */
+/** A node in one of its generations: with the next the subscriptions may be gone. */
 interface Place {
   readonly node: RedisNode;
-  readonly life: number;
+  readonly generation: number;
 }
 
 interface Subscription {
@@ -46,8 +45,8 @@ export class RedisSubscriptions {
     node: RedisNode,
     streams: readonly Stream[],
     known: readonly (KnownPosition | undefined)[],
-  ): Promise<Position[]> {
-    const place = { node, life: node.life };
+  ): Promise<KnownPosition[]> {
+    const place = { node, generation: node.generation };
     const added = streams.map((stream): [channel: string, Subscription] => {
       const channel = this.#store.channelOf(stream);
       const subscription = this.#subscriptions.get(channel) ?? { stream, place: undefined };
@@ -89,7 +88,7 @@ export class RedisSubscriptions {
     const node = this.#nodes.nodeOf(channel);
     const before = this.#listening;
     if (!node?.ready || isAt(before, node)) return;
-    const place = { node, life: node.life };
+    const place = { node, generation: node.generation };
     this.#listening = place;
     try {
       await node.listen(channel);
@@ -107,5 +106,5 @@ export class RedisSubscriptions {
 }
 
 function isAt(place: Place | undefined, node: RedisNode): boolean {
-  return place?.node === node && place.life === node.life;
+  return place?.node === node && place.generation === node.generation;
 }

@@ -1,5 +1,4 @@
-import { BelfryError } from "../errors.ts";
-import type { RedisClient } from "./redis-client.ts";
+import { type RedisClient, redisUnavailable } from "./redis-client.ts";
 
 /** Longest wait for the replicas of Redis, in ms. Three in a row must fit into the 3 s in which a publish is answered. */
 const waitTimeoutMs = 700;
@@ -29,15 +28,16 @@ export class ReplicatedWriter {
   /**
    * Writes, and resolves when enough replicas have it. What is sent to `client` in the same turn goes to the same server.
    *
+   * @param isNothing true for a result that says that nothing was written, so nothing needs to be waited for
    * @throws BelfryError `unavailable` when they do not have it in time; it is written all the same
    */
-  async write<T>(work: (client: RedisClient) => Promise<T>): Promise<T> {
+  async write<T>(work: (client: RedisClient) => Promise<T>, isNothing: (result: T) => boolean): Promise<T> {
     const connection = this.#connection;
     const result = await work(this.client);
+    if (isNothing(result)) return result;
     const replicas = await this.#wait();
     if (connection !== this.#connection || replicas < this.#replicas) {
-      const reason = `Redis did not confirm that ${this.#replicas} of its replicas have the message`;
-      throw new BelfryError("unavailable", reason, { retryAfterSeconds: 1 });
+      throw redisUnavailable(`Redis did not confirm that ${this.#replicas} of its replicas have the message`);
     }
     return result;
   }

@@ -84,7 +84,7 @@ async function call(
   const { value, text } = await readJson(request, maxBytes);
   const body = validate(schema, value, "the body");
   if (countMessages) key?.countPublishes(countMessages(body));
-  const idempotency = countMessages && idempotencyOf(request, text);
+  const idempotency = countMessages && idempotencyOf(request, [route.path, params, text]);
   return route.handle({ ...input, body, text, idempotency });
 }
 
@@ -94,12 +94,12 @@ function queryOf({ url = "" }: IncomingMessage, { query }: Route): Readonly<Reco
   return validate(query, given, "the query") as Readonly<Record<string, string>>;
 }
 
-/** What the `Idempotency-Key` header says; the fingerprint stands for path and body. */
-function idempotencyOf({ headers, url }: IncomingMessage, text: string): Idempotency | undefined {
+/** What the `Idempotency-Key` header says; the fingerprint stands for what the request says, however its path is spelt. */
+function idempotencyOf({ headers }: IncomingMessage, said: readonly unknown[]): Idempotency | undefined {
   const key = headers["idempotency-key"];
   if (key === undefined) return undefined;
   if (typeof key === "string" && isName(key)) {
-    return { key, fingerprint: createHash("sha256").update(`${url}\n${text}`).digest("base64url") };
+    return { key, fingerprint: createHash("sha256").update(JSON.stringify(said)).digest("base64url") };
   }
   const errors = [{ path: "Idempotency-Key", message: `expected 1 to ${maxNameLength} characters` }];
   throw new BelfryError("invalid", "the header Idempotency-Key is not valid", { errors });

@@ -97,7 +97,7 @@ async function sendBatch(hub: Hub, { body, text, idempotency }: Call): Promise<A
   const sent = elementSpans(text, start).map(async ([at], index): Promise<Receipt> => {
     const message = validate(addressedMessageSchema, messages[index], "the message");
     // Each place of the batch is repeated harmlessly on its own, so that a batch that broke off can be completed.
-    const place = idempotency && { ...idempotency, key: `${idempotency.key} ${index}` };
+    const place = idempotency && { ...idempotency, key: `${idempotency.key}\n${index}` };
     return hub.send(streamOf(message.to), { ...draftOf(message, text, at), idempotency: place });
   });
   const settled = await Promise.allSettled(sent);

@@ -16,6 +16,9 @@ import type { ConnectionInfo, ReplicaStats } from "./questions.ts";
 import { recover } from "./recovery.ts";
 import { connectionsTo, type SubscribedStream, SubscribedStreams } from "./subscribed-streams.ts";
 
+/** Messages read at once in search of one that has not expired. */
+const expiredPageSize = 1000;
+
 /** Settings of {@link Hub}. */
 export interface HubOptions {
   readonly broker: Broker;
@@ -75,7 +78,7 @@ export class Hub extends EventEmitter<HubEvents> {
   readonly #streams: SubscribedStreams;
   readonly #reader: HistoryReader;
   readonly #presence: Presence;
-  readonly #registered = new Map<Connection, readonly AdmittedStream[]>();
+  readonly #registered = new Map<Connection, readonly SubscribedStream[]>();
   /** Source of the ids of live-only messages that this hub makes itself. */
   readonly #instance = newEpoch();
   #liveCount = 0;
@@ -158,13 +161,19 @@ export class Hub extends EventEmitter<HubEvents> {
   }
 
   /**
-   * Reads history behind a position; of a position in another epoch, from the beginning.
+   * Reads history behind a position; of a position in another epoch, from the beginning. No messages: there are none behind
+   * it any more.
    *
    * @throws BelfryError `unavailable`
    */
   async history(stream: Stream, after: Position | undefined, limit: number): Promise<HistoryPage> {
-    const page = await this.#broker.history(stream, after?.offset ?? 0, limit);
-    return after && after.epoch !== page.epoch ? this.#broker.history(stream, 0, limit) : page;
+    let page = await this.#broker.history(stream, after?.offset ?? 0, limit);
+    if (after && after.epoch !== page.epoch) page = await this.#broker.history(stream, 0, limit);
+    // What has expired is left out, and may be all that a page had. Larger ones come to an end sooner.
+    while (page.messages.length === 0 && page.reaches < page.last) {
+      page = await this.#broker.history(stream, page.reaches, expiredPageSize);
+    }
+    return { ...page, messages: page.messages.slice(0, limit) };
   }
 
   /**
@@ -221,7 +230,10 @@ export class Hub extends EventEmitter<HubEvents> {
    */
   register(connection: Connection, admission: Admission): boolean {
     if (!this.#makeRoom(connection, admission)) return false;
-    this.#registered.set(connection, admission.streams);
+    this.#registered.set(
+      connection,
+      admission.streams.map(({ subscribed }) => subscribed),
+    );
     connection.welcome(welcomeOf(admission));
     for (const { subscribed, plan, page } of admission.streams) {
       if (plan) {
@@ -240,7 +252,7 @@ export class Hub extends EventEmitter<HubEvents> {
     const streams = this.#registered.get(connection);
     if (!streams) return;
     this.#registered.delete(connection);
-    for (const { subscribed } of streams) {
+    for (const subscribed of streams) {
       subscribed.members.delete(connection);
       subscribed.recovering.delete(connection);
       this.#streams.release(subscribed);

@@ -1,4 +1,4 @@
-import type { Broker, Message } from "../broker/broker.ts";
+import type { Broker, KnownPosition, Message, SeenMessage } from "../broker/broker.ts";
 import type { Log } from "../log.ts";
 import type { Position } from "../protocol/positions.ts";
 import type { Scope, Stream } from "../protocol/streams.ts";
@@ -16,8 +16,8 @@ export interface SubscribedStream {
   tail: Tail | undefined;
   /** The last message that was handed to the members; undefined until the broker has said where the stream stands. */
   position: Position | undefined;
-  /** The message at that position was accepted then, in ms since the Unix epoch; undefined when it did not pass here. */
-  ts: number | undefined;
+  /** The last messages that were there up to that position. */
+  recent: readonly SeenMessage[];
   /** Registered connections, and those still in their handshake: the subscription lasts while there are any. */
   holds: number;
   /** The newest message that came before the position was known: then there is nobody yet to deliver to. */
@@ -30,6 +30,9 @@ export interface SubscribedStream {
 
 /** Messages read from history at once when a hole is filled. */
 const fillPageSize = 200;
+
+/** Messages of a stream that are remembered to recognize it by. */
+const recentMessages = 5;
 
 /** Pause before a failed catching-up is tried again, in ms. */
 const retryMs = 500;
@@ -94,7 +97,7 @@ export class SubscribedStreams {
     } catch (error) {
       this.release(subscribed);
       // Another attempt was quicker and others rely on it, but this one's failure may have ended the subscription.
-      if (subscribed.position && subscribed.holds > 0) this.#tryAgain([subscribed], error);
+      if (subscribed.holds > 0) this.#tryAgain([subscribed], error);
       throw error;
     }
   }
@@ -131,6 +134,7 @@ export class SubscribedStreams {
     const wanted = streams ? streams.flatMap(({ key }) => this.#streams.get(key) ?? []) : this.#streams.values();
     for (const subscribed of wanted) this.#stale.add(subscribed);
     clearTimeout(this.#retry);
+    this.#retry = undefined;
     const batch = [...this.#stale];
     this.#stale.clear();
     try {
@@ -174,7 +178,7 @@ export class SubscribedStreams {
       recovering: new Set(),
       tail: undefined,
       position: undefined,
-      ts: undefined,
+      recent: [],
       early: undefined,
       holds: 0,
       seen: 0,
@@ -197,7 +201,11 @@ export class SubscribedStreams {
 
   /** @returns those that could not be subscribed */
   async #subscribe(batch: readonly SubscribedStream[]): Promise<SubscribedStream[]> {
-    const before = batch.map(({ position, ts }) => position && { ...position, ts });
+    // What was seen live was there, also when it could not be handed on yet.
+    const before = batch.map(
+      ({ position, recent, seen }) =>
+        position && { epoch: position.epoch, offset: Math.max(position.offset, seen), seen: recent },
+    );
     const streams = batch.map(({ stream }) => stream);
     const positions = await this.#broker.subscribe(streams, before);
     for (const [index, subscribed] of batch.entries()) {
@@ -210,12 +218,13 @@ export class SubscribedStreams {
   }
 
   /** The broker says where a stream stands; `before` is where the members stood when it was asked. */
-  #stands(subscribed: SubscribedStream, before: Position | undefined, position: Position): void {
+  #stands(subscribed: SubscribedStream, before: Position | undefined, position: KnownPosition): void {
     const known = subscribed.position;
     if (!known) {
       const { early } = subscribed;
       const isAhead = early && early.epoch === position.epoch && early.offset > position.offset;
-      subscribed.position = isAhead ? early : position;
+      subscribed.position = isAhead ? early : { epoch: position.epoch, offset: position.offset };
+      subscribed.recent = position.seen ?? [];
     } else if (known.epoch !== position.epoch || (before && before.offset > position.offset)) {
       this.#lose(subscribed, position);
     } else if (position.offset > known.offset) {
@@ -226,15 +235,16 @@ export class SubscribedStreams {
 
   #advance(subscribed: SubscribedStream, message: Message): void {
     subscribed.position = message.position;
-    subscribed.ts = message.ts;
+    const offset = message.position?.offset ?? 0;
+    subscribed.recent = [...subscribed.recent.slice(1 - recentMessages), { offset, ts: message.ts }];
     subscribed.tail?.push(message);
     this.#callbacks.deliver(subscribed, message);
   }
 
-  #lose(subscribed: SubscribedStream, position: Position): void {
-    subscribed.position = position;
-    subscribed.ts = undefined;
-    subscribed.seen = position.offset;
+  #lose(subscribed: SubscribedStream, { epoch, offset, seen = [] }: KnownPosition): void {
+    subscribed.position = { epoch, offset };
+    subscribed.recent = seen;
+    subscribed.seen = offset;
     subscribed.tail = undefined;
     this.#log.warn({ scope: subscribed.stream.scope }, "history does not reach back; connections must resume");
     this.#callbacks.lost(subscribed);
@@ -254,10 +264,7 @@ export class SubscribedStreams {
           continue;
         }
         for (const message of page.messages) this.#advance(subscribed, message);
-        if (page.reaches > subscribed.position.offset) {
-          subscribed.position = { epoch, offset: page.reaches };
-          subscribed.ts = undefined;
-        }
+        subscribed.position = { epoch, offset: page.reaches };
       }
     } catch (error) {
       this.#tryAgain([subscribed], error);
@@ -270,9 +277,11 @@ export class SubscribedStreams {
   #tryAgain(streams: readonly SubscribedStream[], error?: unknown): void {
     // While the broker is away it says so itself.
     if (this.#broker.up) this.#log.warn({ err: error }, "catching up with the broker failed; trying again");
-    for (const subscribed of streams) if (subscribed.holds > 0) this.#stale.add(subscribed);
-    clearTimeout(this.#retry);
-    if (!this.#closed) this.#retry = setTimeout(() => void this.resubscribe([]), retryMs);
+    for (const { stream } of streams) {
+      const current = this.#streams.get(stream.key);
+      if (current) this.#stale.add(current);
+    }
+    if (!this.#closed) this.#retry ??= setTimeout(() => void this.resubscribe([]), retryMs);
   }
 }
 

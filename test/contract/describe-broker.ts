@@ -38,6 +38,7 @@ export function describeBroker(name: string, world: BrokerWorld): void {
     broker.start(handler);
     onTestFinished(() => broker.close());
     await connected.promise;
+    await until(() => broker.up);
     return { broker, received, questions };
   }
 
@@ -105,7 +106,7 @@ export function describeBroker(name: string, world: BrokerWorld): void {
       const { broker } = await one();
       const { id } = await broker.publish(alice, publication());
       const [first, second] = await broker.subscribe([alice, bob]);
-      expect(first).toEqual({ epoch: parseId(id)?.epoch, offset: 1 });
+      expect(first).toMatchObject({ epoch: parseId(id)?.epoch, offset: 1 });
       expect(second?.offset).toBe(0);
       const next = parseId((await broker.publish(bob, publication())).id);
       expect(next).toMatchObject({ epoch: second?.epoch, offset: 1 });

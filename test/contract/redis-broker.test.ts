@@ -1,10 +1,10 @@
 import { Redis } from "ioredis";
 import { describe, expect, inject, it, onTestFinished } from "vitest";
-import type { Publication } from "../../src/broker/broker.ts";
-import { RedisBroker } from "../../src/broker/redis-broker.ts";
+import type { Message, Publication } from "../../src/broker/broker.ts";
+import { RedisBroker, type RedisBrokerOptions } from "../../src/broker/redis-broker.ts";
 import { createLog } from "../../src/log.ts";
 import { userStream } from "../../src/protocol/streams.ts";
-import { uniquePrefix } from "../support/service.ts";
+import { uniquePrefix, until } from "../support/service.ts";
 
 describe("RedisBroker", () => {
   it("begins a new epoch for a stream that is shorter than the caller knew", async () => {
@@ -12,13 +12,12 @@ describe("RedisBroker", () => {
     const alice = userStream("alice");
     for (let n = 0; n < 3; n++) await broker.publish(alice, publication());
     const [before] = await broker.subscribe([alice]);
-    const known = before && { ...before, ts: undefined };
-    expect(await broker.subscribe([alice], [known])).toEqual([before]);
+    expect(await broker.subscribe([alice], [before])).toEqual([before]);
     await fallBack(redis, `${redisPrefix}:{u:alice}`, 2);
-    const [shorter] = await broker.subscribe([alice], [known]);
+    const [shorter] = await broker.subscribe([alice], [before]);
     expect(shorter?.offset).toBe(2);
     expect(shorter?.epoch).not.toBe(before?.epoch);
-    expect(await broker.subscribe([alice], [known])).toEqual([shorter]);
+    expect(await broker.subscribe([alice], [before])).toEqual([shorter]);
     expect((await broker.publish(alice, publication())).id).toBe(`u-${shorter?.epoch}-3`);
     expect((await broker.history(alice, 0, 10)).messages.map(({ position }) => position?.offset)).toEqual([1, 2, 3]);
   });
@@ -31,11 +30,18 @@ describe("RedisBroker", () => {
     const [before] = await broker.subscribe([alice]);
     await fallBack(redis, `${redisPrefix}:{u:alice}`, 1);
     await broker.publish(alice, publication(1001));
-    expect(before?.offset).toBe(2);
-    expect(await broker.subscribe([alice], [before && { ...before, ts: 1001 }])).toEqual([before]);
-    const [other] = await broker.subscribe([alice], [before && { ...before, ts: 1000 }]);
+    expect(before).toMatchObject({ offset: 2, seen: [{ offset: 2, ts: 1000 }] });
+    const seen = (...ts: number[]) =>
+      before && { ...before, seen: ts.map((t, index) => ({ offset: index + 1, ts: t })) };
+    const [same] = await broker.subscribe([alice], [seen(1000, 1001)]);
+    expect(same).toMatchObject({ epoch: before?.epoch, offset: 2, seen: [{ offset: 2, ts: 1001 }] });
+    const [other] = await broker.subscribe([alice], [before]);
     expect(other?.offset).toBe(2);
     expect(other?.epoch).not.toBe(before?.epoch);
+    // Also where the last one seen is gone, but not the one before it.
+    await redis.xdel(`${redisPrefix}:{u:alice}:log`, "2-0");
+    const [third] = await broker.subscribe([alice], [other && { ...other, seen: seen(999, 1000)?.seen ?? [] }]);
+    expect(third?.epoch).not.toBe(other?.epoch);
   });
 
   it("gives the first answer again for what a new epoch has kept, and publishes anew what is gone", async () => {
@@ -46,9 +52,75 @@ describe("RedisBroker", () => {
     await publish("k2");
     const [before] = await broker.subscribe([alice]);
     await fallBack(redis, `${redisPrefix}:{u:alice}`, 1);
-    const [after] = await broker.subscribe([alice], [before && { ...before, ts: undefined }]);
+    const [after] = await broker.subscribe([alice], [before]);
     expect(await publish("k1")).toEqual({ ...first, id: `u-${after?.epoch}-1`, replayed: true });
     expect(await publish("k2")).toMatchObject({ id: `u-${after?.epoch}-2`, replayed: false });
+  });
+
+  describe("with replicas to wait for, which are not there", () => {
+    const alice = userStream("alice");
+    const refused = { code: "unavailable", message: "Redis did not confirm that 1 of its replicas have the message" };
+
+    it("holds messages back, which change nothing before they are released: in order, by who does not wait", async () => {
+      const { broker, redisPrefix, received } = await start();
+      const { broker: waiting } = await start({ redisWaitReplicas: 1, redisPrefix });
+      await broker.subscribe([alice]);
+      const publish = (n: number, collapse?: string) => publication(n, undefined, collapse);
+      for (let n = 1; n <= 10; n++) await broker.publish(alice, publish(n, n === 1 ? "k" : undefined));
+      for (let n = 11; n <= 13; n++) {
+        await expect(waiting.publish(alice, publish(n, n === 11 ? "k" : undefined))).rejects.toMatchObject(refused);
+      }
+      const offsets = async () => {
+        const { first, last, messages } = await broker.history(alice, 0, 100);
+        return [first, last, ...messages.map(({ position }) => position?.offset)];
+      };
+      expect(await offsets()).toEqual([1, 10, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+      expect((await waiting.subscribe([alice]))[0]?.offset).toBe(10);
+      await broker.publish(alice, publish(14));
+      expect(await offsets()).toEqual([5, 14, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
+      await until(() => received.length === 14);
+      expect(received.map(({ ts }) => ts)).toEqual(Array.from({ length: 14 }, (_, index) => index + 1));
+    });
+
+    it("releases what its publisher repeats where nobody waits, and gives that answer again where somebody does", async () => {
+      const { broker, redisPrefix, received } = await start();
+      const { broker: waiting } = await start({ redisWaitReplicas: 1, redisPrefix });
+      await broker.subscribe([alice]);
+      const given = publication(1, { key: "k", fingerprint: "f" });
+      await expect(waiting.publish(alice, given)).rejects.toMatchObject(refused);
+      await expect(waiting.publish(alice, given)).rejects.toMatchObject(refused);
+      const other = publication(1, { key: "k", fingerprint: "g" });
+      await expect(waiting.publish(alice, other)).rejects.toMatchObject({ code: "invalid" });
+      const { id } = await broker.publish(alice, given);
+      await until(() => received.length === 1);
+      expect(received[0]?.id).toBe(id);
+      const second = publication(1, { key: "k2", fingerprint: "f" });
+      const published = await broker.publish(alice, second, 3);
+      expect(await waiting.publish(alice, second)).toEqual({ ...published, replayed: true });
+      expect((await broker.history(alice, 0, 10)).last).toBe(2);
+    });
+
+    it("shows what a master holds that was promoted, although it did not hear of the release", async () => {
+      const { broker, redis, redisPrefix } = await start();
+      for (let n = 0; n < 2; n++) await broker.publish(alice, publication());
+      const meta = `${redisPrefix}:{u:alice}:meta`;
+      const [, replid] = /master_replid:(\w+)/.exec(await redis.info("replication")) ?? [];
+      await redis.hset(meta, "held", 2, "holder", replid ?? "");
+      expect((await broker.history(alice, 0, 10)).last).toBe(1);
+      expect((await broker.subscribe([alice]))[0]?.offset).toBe(1);
+      await redis.hset(meta, "holder", "0123456789abcdef");
+      expect((await broker.history(alice, 0, 10)).messages).toHaveLength(2);
+      expect((await broker.subscribe([alice]))[0]?.offset).toBe(2);
+    });
+
+    it("holds back so many and no more", async () => {
+      const { broker, redis, redisPrefix } = await start({ redisWaitReplicas: 1 });
+      await expect(broker.publish(alice, publication())).rejects.toMatchObject(refused);
+      await redis.hset(`${redisPrefix}:{u:alice}:meta`, "offset", 10_011);
+      await expect(broker.publish(alice, publication())).rejects.toMatchObject({
+        message: "too many messages wait for replicas of Redis",
+      });
+    });
   });
 
   it("passes over what it cannot read in history, and counts it", async () => {
@@ -65,22 +137,24 @@ describe("RedisBroker", () => {
   });
 });
 
-async function start() {
-  const redisPrefix = uniquePrefix();
+async function start(changes: Partial<RedisBrokerOptions> = {}) {
+  const { redisPrefix = uniquePrefix() } = changes;
   let malformed = 0;
+  const received: Message[] = [];
   const broker = new RedisBroker({
     redisUrl: inject("redisUrl"),
     redisWaitReplicas: 0,
     redisPrefix,
     log: createLog("silent"),
     historySize: 10,
-    historyTtlSeconds: 60,
+    historyTtlSeconds: 2e9,
     idempotencyTtlSeconds: 60,
     onMalformed: () => void malformed++,
+    ...changes,
   });
   const connected = Promise.withResolvers<void>();
   broker.start({
-    onMessage: () => {},
+    onMessage: (message) => void received.push(message),
     onQuestion: () => null,
     onExternalPublish: () => {},
     onConnected: () => connected.resolve(),
@@ -91,11 +165,11 @@ async function start() {
     await broker.close();
   });
   await connected.promise;
-  return { broker, redis, redisPrefix, malformed: () => malformed };
+  return { broker, redis, redisPrefix, received, malformed: () => malformed };
 }
 
-function publication(ts = Date.now(), idempotency?: Publication["idempotency"]): Publication {
-  return { body: '"data":1}', ts, live: false, expiresAtMs: 0, collapse: undefined, idempotency };
+function publication(ts = Date.now(), idempotency?: Publication["idempotency"], collapse?: string): Publication {
+  return { body: '"data":1}', ts, live: false, expiresAtMs: 0, collapse, idempotency };
 }
 
 /** What a failover to a replica that was behind does: what stands behind an offset is gone. */

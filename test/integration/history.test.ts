@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Service, startReplicas, startService } from "../support/service.ts";
+import { type Service, startReplicas, startService, until } from "../support/service.ts";
 
 const text = '{"n":12345678901234567890,"z":-0.0, "a":[1 ,2]}';
 
@@ -54,6 +54,17 @@ describe.each([
     const { json } = await call("GET", "/broadcast");
     expect(json.messages.map(({ data }: { data: number }) => data)).toEqual([3]);
     expect([json.first, json.last]).toEqual([1, 4]);
+  });
+
+  it("goes on behind expired messages, however many there are", async () => {
+    const { call } = await start();
+    const expiring = Array.from({ length: 120 }, (_, n) => ({ to: { user: "alice" }, data: n, ttl: 1 }));
+    await call("POST", "/batch", { messages: expiring });
+    const { id } = (await call("POST", "/users/alice/messages", { data: "kept" })).json;
+    const page = async (query: string) => (await call("GET", `/users/alice/messages?${query}`)).json.messages;
+    await until(async () => (await page("limit=1"))[0]?.id === id);
+    expect(await page("")).toMatchObject([{ id }]);
+    expect(await page(`after=${id}`)).toEqual([]);
   });
 
   it("ends a page of large messages early, and the next goes on", async () => {

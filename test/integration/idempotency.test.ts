@@ -42,6 +42,23 @@ describe.each([
     expect((await call("POST", "/broadcast", { data: 2 }, key("k"))).status).toBe(202);
   });
 
+  it("knows a path by what it says, however it is spelt", async () => {
+    const { call } = await start();
+    const { text } = await call("POST", "/users/a%40%c3%a4/messages", { data: 1 }, key("k"));
+    for (const path of ["/users/a@%C3%A4/messages", "/users/a%40%C3%A4/messages?x=1"]) {
+      expect(await call("POST", path, { data: 1 }, key("k"))).toMatchObject({ status: 202, text });
+    }
+  });
+
+  it("keeps the messages of a batch apart from single ones with any key", async () => {
+    const { call } = await start();
+    const messages = [{ to: { user: "alice" }, data: 1 }];
+    expect((await call("POST", "/batch", { messages }, key("order 7"))).json.results).toMatchObject([
+      { id: expect.any(String) },
+    ]);
+    expect((await call("POST", "/users/alice/messages", { data: 2 }, key("order 7 0"))).status).toBe(202);
+  });
+
   it("refuses a key that is empty or too long", async () => {
     const { call } = await start();
     for (const value of ["", "x".repeat(129)]) {

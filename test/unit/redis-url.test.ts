@@ -35,7 +35,7 @@ describe("parseRedisUrl", () => {
       },
     ],
     [
-      "rediss+sentinel://me:secret@a/main/3?sentinelUsername=s&sentinelPassword=p%26q",
+      "rediss+sentinel://me:secret@a/main/3?sentinelUsername=s&sentinelPassword=p%26q+r",
       {
         kind: "sentinel",
         hosts: [{ host: "a", port: 26379 }],
@@ -45,7 +45,7 @@ describe("parseRedisUrl", () => {
         db: 3,
         master: "main",
         sentinelUsername: "s",
-        sentinelPassword: "p&q",
+        sentinelPassword: "p&q+r",
       },
     ],
     [
@@ -77,6 +77,7 @@ describe("parseRedisUrl", () => {
     "redis://redis:x",
     "redis://redis?family=6",
     "redis://%ZZ@redis",
+    "redis+sentinel://a/main?sentinelPassword=%ZZ",
     "redis://redis#0",
     "http://redis",
     "sentinel://a/main",

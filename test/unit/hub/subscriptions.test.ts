@@ -256,6 +256,49 @@ describe("catching up that failed", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
+  it("keeps a client subscribed that came back while a resubscription was under way and fails", async () => {
+    const old = await streams.hold(alice);
+    const gate = broker.block("subscribe");
+    const resubscribed = streams.resubscribe([alice]);
+    await settled();
+    gate.open();
+    streams.release(old);
+    await streams.hold(alice);
+    gate.fail(away);
+    await resubscribed;
+    await vi.advanceTimersByTimeAsync(500);
+    expect(broker.subscribed.has(alice.key)).toBe(true);
+  });
+
+  it("subscribes to broadcasts although a first client's attempt fails beside it", async () => {
+    streams.keep(broadcastStream);
+    const gate = broker.block("subscribe");
+    const resubscribed = streams.resubscribe();
+    await settled();
+    gate.open();
+    broker.failNext("subscribe", away);
+    await expect(streams.hold(broadcastStream)).rejects.toThrow(away);
+    gate.release();
+    await resubscribed;
+    await vi.advanceTimersByTimeAsync(500);
+    expect(broker.subscribed.has(broadcastStream.key)).toBe(true);
+  });
+
+  it("is not put off by another stream that fails again and again", async () => {
+    const bob = userStream("bob");
+    await Promise.all([streams.hold(alice), streams.hold(bob)]);
+    broker.unreachable.add(bob.key);
+    broker.store(bob);
+    await streams.resubscribe([bob]);
+    broker.unreachable.clear();
+    for (let n = 0; n < 5; n++) {
+      broker.failNext("history", away);
+      accept(broker.store(alice, 2)[1]);
+      await vi.advanceTimersByTimeAsync(110);
+    }
+    expect(broker.calls).toContain("history u:bob 0");
+  });
+
   it("forgets a stream that was given back meanwhile", async () => {
     const subscribed = await streams.hold(alice);
     broker.unreachable.add(alice.key);
