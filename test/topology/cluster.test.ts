@@ -2,7 +2,7 @@ import slotOf from "cluster-key-slot";
 import { Redis } from "ioredis";
 import { afterAll, describe, expect, it } from "vitest";
 import { ClusterRedis } from "../../chaos/redis-cluster.ts";
-import { startReplicas, uniquePrefix, until } from "../support/service.ts";
+import { startReplicas, startService, uniquePrefix, until } from "../support/service.ts";
 import { TestClient } from "../support/test-client.ts";
 import { SteadyPublisher } from "./steady-publisher.ts";
 
@@ -31,7 +31,7 @@ async function moveSlot(slot: number, from: number, to: number): Promise<void> {
   await taker.call("CLUSTER", "SETSLOT", String(slot), "IMPORTING", String(giverId));
   await giver.call("CLUSTER", "SETSLOT", String(slot), "MIGRATING", String(takerId));
   const keys = (await giver.call("CLUSTER", "GETKEYSINSLOT", String(slot), "1000")) as string[];
-  await giver.call("MIGRATE", "127.0.0.1", String(taker.port), "", "0", "5000", "KEYS", ...keys);
+  if (keys.length > 0) await giver.call("MIGRATE", "127.0.0.1", String(taker.port), "", "0", "5000", "KEYS", ...keys);
   for (const node of [taker, giver]) await node.call("CLUSTER", "SETSLOT", String(slot), "NODE", String(takerId));
 }
 
@@ -96,5 +96,31 @@ describe("a Redis cluster", () => {
       await until(() => client.queue.length >= publisher.ids.length);
       expect(client.queue.map((text) => JSON.parse(text).id)).toEqual(publisher.ids);
     }
+  });
+
+  it("hears streams whose slots have moved away and back before anybody looked", async () => {
+    const services = await startReplicas(2, { redisUrl: cluster.url, redisPrefix: uniquePrefix() });
+    const user = userAt((slot) => slot >= 16000 && slot < 16300);
+    const clients = await Promise.all(services.map(({ port }) => TestClient.welcomed(port, user)));
+    await moveSlot(slotOf(`{u:${user}}`), 2, 0);
+    await moveSlot(slotOf(`{u:${user}}`), 0, 2);
+    const publisher = new SteadyPublisher(`/users/${user}/messages`, services);
+    await until(() => publisher.ids.length > 20);
+    await publisher.stop();
+    for (const client of clients) {
+      await until(() => client.queue.length >= publisher.ids.length);
+      expect(client.queue.map((text) => JSON.parse(text).id)).toEqual(publisher.ids);
+    }
+  });
+
+  it("logs once why it cannot be reached, without the password", async () => {
+    const { logs, call } = await startService({ redisUrl: "redis+cluster://:s3cret@127.0.0.1:1", logLevel: "info" });
+    await until(() => logs.some((line) => line.includes("the Redis cluster cannot be reached")));
+    await until(async () => (await call("GET", "/readyz")).json.detail === "Redis cannot be reached");
+    const warnings = logs.filter((line) => line.includes("cannot be reached"));
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toContain("ECONNREFUSED");
+    expect(logs.join("")).not.toContain("s3cret");
+    expect((await call("GET", "/readyz")).status).toBe(503);
   });
 });
