@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { defaultFaultsIn, type FaultKind, faultsIn, type Topology, topologies } from "./schedule.ts";
+import { defaultFaultsIn, type FaultKind, faultsIn, redisReplicas, type Topology, topologies } from "./schedule.ts";
 
 /** What a run is asked for. */
 export interface Options {
@@ -13,9 +13,6 @@ export interface Options {
   /** Replicas of a Redis master that must have a message before it is answered 202. */
   readonly wait: number;
 }
-
-/** Replicas of each master: by default all must have a message, since a planned failover takes any of them. */
-const redisReplicas: Readonly<Record<Topology, number>> = { standalone: 0, sentinel: 2, cluster: 1 };
 
 const usage = `npm run chaos -- [options]
   --seed N       repeats the schedule of faults of an earlier run; default: random
@@ -50,6 +47,7 @@ export function readOptions(args: readonly string[]): Options {
       clients: number("clients", 200, 5000),
       rate: number("rate", 100, 10_000),
       redis,
+      // A planned failover takes any of the replicas, whoever has confirmed.
       wait: number("wait", redisReplicas[redis], redisReplicas[redis], 0),
       faults: faultsOf(values["faults"] as string | undefined, redis),
     };

@@ -4,7 +4,7 @@ import { ClusterRedis } from "./redis-cluster.ts";
 import type { BringBack, ReplicatedRedis } from "./redis-replicated.ts";
 import { SentinelRedis } from "./redis-sentinel.ts";
 import { StandaloneRedis } from "./redis-standalone.ts";
-import type { Fault, RedisFault, Topology } from "./schedule.ts";
+import { type Fault, type RedisFault, redisReplicas, type Topology } from "./schedule.ts";
 
 /** The Redis of a run, as replicas and faults meet it. */
 export interface RedisWorld {
@@ -28,8 +28,9 @@ export interface RedisWorld {
  */
 export async function startRedis(topology: Topology, waitReplicas: number): Promise<RedisWorld> {
   if (topology === "standalone") return standaloneWorld(await StandaloneRedis.start());
-  if (topology === "sentinel") return sentinelWorld(await SentinelRedis.start(), waitReplicas);
-  return clusterWorld(await ClusterRedis.start(), waitReplicas);
+  const replicas = redisReplicas[topology];
+  if (topology === "sentinel") return sentinelWorld(await SentinelRedis.start({ replicas }), waitReplicas);
+  return clusterWorld(await ClusterRedis.start({ replicasPerMaster: replicas }), waitReplicas);
 }
 
 function standaloneWorld(redis: StandaloneRedis): RedisWorld {

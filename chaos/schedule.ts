@@ -36,6 +36,9 @@ export const topologies = ["standalone", "sentinel", "cluster"] as const;
 /** How the Redis of a run is built. */
 export type Topology = (typeof topologies)[number];
 
+/** Replicas that each Redis master has. */
+export const redisReplicas: Readonly<Record<Topology, number>> = { standalone: 0, sentinel: 2, cluster: 1 };
+
 /** Faults by which another Redis server becomes master: where each is possible, and how long it takes at most, in ms. */
 const failovers: Partial<Record<FaultKind, { readonly topologies: readonly Topology[]; readonly takesMs: number }>> = {
   "sentinel-failover": { topologies: ["sentinel"], takesMs: 5000 },
