@@ -177,7 +177,7 @@ export class RedisNode {
     // In the middle of a failover the sentinels may have named two masters.
     if (this.#options.isLed && new Set(this.#clients.map(peerOf)).size > 1) {
       this.#options.log.debug("the connections to Redis lead to different servers; connecting anew");
-      for (const client of this.#clients) client.disconnect(true);
+      for (const client of this.#clients) connectAnew(client);
       return;
     }
     try {
@@ -191,7 +191,7 @@ export class RedisNode {
       if (!this.#areConnected) return;
       this.#disconnected(error instanceof Error ? error : undefined);
       this.#again = setTimeout(() => {
-        for (const client of this.#clients) client.disconnect(true);
+        for (const client of this.#clients) connectAnew(client);
       }, againMs);
       return;
     }
@@ -222,7 +222,7 @@ export class RedisNode {
     if (this.#probesMissed < 2 || !this.ready) return;
     this.#probesMissed = 0;
     this.#options.log.warn(this.#named, "the subscriptions in Redis bring nothing any more; subscribing anew");
-    this.#subscriber.disconnect(true);
+    connectAnew(this.#subscriber);
   }
 
   /** Sends an answer to this replica, if the node may write. */
@@ -252,6 +252,11 @@ export class RedisNode {
 function peerOf({ stream }: RedisClient): string {
   const { remoteAddress, remotePort } = stream as { remoteAddress?: string; remotePort?: number };
   return `${remoteAddress} ${remotePort}`;
+}
+
+/** Gives a connection up at once, without waiting for a server that may hang; ioredis then connects again. */
+function connectAnew({ stream }: RedisClient): void {
+  stream.destroy();
 }
 
 /** True when Redis takes no writes now, but is the right one: its memory or disk is full, or its replicas are away. */
