@@ -45,6 +45,9 @@ export interface BelfryOptions extends Partial<Config> {
 /** Least time that answers to close frames and requests under way get when the service closes, in ms. */
 const minGraceMs = 100;
 
+/** Bytes of messages written to a connection at once at most, whatever may wait for it. */
+const maxPassBytes = 256 * 1024;
+
 /** A running service. */
 export class Belfry {
   /** Sends messages, and knows who is connected. */
@@ -178,13 +181,14 @@ export class Belfry {
   }
 
   #createHub(): Hub {
-    const { maxPayloadBytes, maxConnectionsPerUser, overLimit } = this.#config;
+    const { maxPayloadBytes, sendBufferBytes, maxConnectionsPerUser, overLimit } = this.#config;
     const metrics = this.#metrics;
     return new Hub({
       broker: this.#broker,
       log: this.#log,
       replica: `${hostname()}-${randomBytes(3).toString("hex")}`,
       maxPayloadBytes,
+      maxPassBytes: Math.min(maxPassBytes, sendBufferBytes / 2),
       maxConnectionsPerUser,
       overLimit,
       onDelivered: (scope, connections, seconds) => {

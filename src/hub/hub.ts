@@ -8,13 +8,17 @@ import type { Resumption } from "../protocol/since.ts";
 import { broadcastStream, type Scope, type Stream, topicStream, userStream } from "../protocol/streams.ts";
 import { type Admission, type AdmittedStream, admitTo, welcomeOf } from "./admission.ts";
 import type { Connection } from "./connection.ts";
-import { Delivery } from "./delivery.ts";
+import { FanOut } from "./fan-out.ts";
 import { HistoryReader } from "./history-reader.ts";
 import { type MessageDraft, type MessageOptions, toJson, toPublication } from "./messages.ts";
 import { Presence } from "./presence.ts";
 import type { ConnectionInfo, ReplicaStats } from "./questions.ts";
 import { recover } from "./recovery.ts";
 import { connectionsTo, type SubscribedStream, SubscribedStreams } from "./subscribed-streams.ts";
+import { Sweeper } from "./sweeper.ts";
+
+/** Longest wait of a publish for room among what is on its way, in ms. */
+const roomTimeoutMs = 2000;
 
 /** Messages read at once in search of one that has not expired. */
 const expiredPageSize = 1000;
@@ -26,6 +30,8 @@ export interface HubOptions {
   /** Name of this replica, unique among those that share a broker. */
   readonly replica: string;
   readonly maxPayloadBytes: number;
+  /** Bytes of messages written to a connection at once, unless a single message is larger. */
+  readonly maxPassBytes: number;
   readonly maxConnectionsPerUser: number;
   readonly overLimit: "reject" | "replace";
   /** Told of each message handed to connections: to how many, and the seconds since it was accepted. */
@@ -76,6 +82,7 @@ export class Hub extends EventEmitter<HubEvents> {
   readonly #options: HubOptions;
   readonly #broker: Broker;
   readonly #streams: SubscribedStreams;
+  readonly #sweeper = new Sweeper();
   readonly #reader: HistoryReader;
   readonly #presence: Presence;
   readonly #registered = new Map<Connection, readonly SubscribedStream[]>();
@@ -97,7 +104,12 @@ export class Hub extends EventEmitter<HubEvents> {
       }),
     });
     this.#streams = new SubscribedStreams(options.broker, options.log, {
-      deliver: (subscribed, message) => this.#deliver(subscribed, message),
+      createFanOut: ({ scope }) =>
+        new FanOut({
+          sweeper: this.#sweeper,
+          maxPassBytes: options.maxPassBytes,
+          onDelivered: (messages, connections) => this.#delivered(scope, messages, connections),
+        }),
       lost: (subscribed) => {
         for (const connection of connectionsTo(subscribed)) connection.close("position_lost");
       },
@@ -149,7 +161,8 @@ export class Hub extends EventEmitter<HubEvents> {
     try {
       const publication = toPublication(stream, draft, this.#options.maxPayloadBytes, Date.now());
       const here = this.#streams.get(stream);
-      const listening = here && here.members.size + here.recovering.size;
+      if (here?.fanOut.isFull) await roomIn(here.fanOut);
+      const listening = here && here.fanOut.size + here.recovering.size;
       const published = await this.#broker.publish(stream, publication, listening);
       this.#options.onPublish?.(stream.scope, published.replayed ? "replayed" : "accepted");
       return published;
@@ -240,7 +253,7 @@ export class Hub extends EventEmitter<HubEvents> {
         this.#options.onResume?.(plan.recovered);
         void recover(connection, subscribed, plan.from, this.#reader, page);
       } else {
-        subscribed.members.add(connection);
+        subscribed.fanOut.join(connection);
       }
     }
     this.#emit("connect", connection);
@@ -253,7 +266,7 @@ export class Hub extends EventEmitter<HubEvents> {
     if (!streams) return;
     this.#registered.delete(connection);
     for (const subscribed of streams) {
-      subscribed.members.delete(connection);
+      subscribed.fanOut.leave(connection);
       subscribed.recovering.delete(connection);
       this.#streams.release(subscribed);
     }
@@ -293,16 +306,10 @@ export class Hub extends EventEmitter<HubEvents> {
     await this.#broker.close();
   }
 
-  #deliver(subscribed: SubscribedStream, message: Message): void {
-    const delivery = new Delivery(message);
-    let delivered = 0;
-    for (const connection of subscribed.members) if (connection.deliver(delivery)) delivered++;
-    // Live-only messages have no place among the others, so nobody's recovery needs to be waited for.
-    if (!message.position)
-      for (const connection of subscribed.recovering) if (connection.deliver(delivery)) delivered++;
-    if (delivered === 0) return;
-    const seconds = Math.max(0, Date.now() - message.ts) / 1000;
-    this.#options.onDelivered?.(message.stream.scope, delivered, seconds);
+  #delivered(scope: Scope, messages: readonly Message[], connections: number): void {
+    const { onDelivered } = this.#options;
+    const now = Date.now();
+    for (const { ts } of messages) onDelivered?.(scope, connections, Math.max(0, now - ts) / 1000);
   }
 
   /** Applies the limit of connections per user; false when the connection was turned away. */
@@ -337,4 +344,15 @@ export class Hub extends EventEmitter<HubEvents> {
       }
     }
   }
+}
+
+/** Waits until not so much is on its way any more. */
+async function roomIn(fanOut: FanOut): Promise<void> {
+  const { promise: tooLate, reject } = Promise.withResolvers<never>();
+  const detail = "messages are published faster than they can be delivered";
+  const timer = setTimeout(
+    () => reject(new BelfryError("unavailable", detail, { retryAfterSeconds: 1 })),
+    roomTimeoutMs,
+  );
+  await Promise.race([fanOut.room(), tooLate]).finally(() => clearTimeout(timer));
 }

@@ -51,7 +51,7 @@ async function replay(
     const rest = done <= here ? subscribed.tail?.behind(done) : undefined;
     if (rest || done === here) {
       // No await from here to the end: nothing can come in between.
-      if ((rest ?? []).every((message) => connection.deliver(Delivery.of(message)))) subscribed.members.add(connection);
+      if ((rest ?? []).every((message) => connection.deliver(Delivery.of(message)))) subscribed.fanOut.join(connection);
       return;
     }
     if (done > here) {

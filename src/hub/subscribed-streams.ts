@@ -3,18 +3,20 @@ import type { Log } from "../log.ts";
 import type { Position } from "../protocol/positions.ts";
 import type { Scope, Stream } from "../protocol/streams.ts";
 import type { Connection } from "./connection.ts";
+import { Delivery } from "./delivery.ts";
+import type { FanOut } from "./fan-out.ts";
 import type { Tail } from "./tail.ts";
 
 /** A stream that this replica is subscribed to, for the connections that listen to it. */
 export interface SubscribedStream {
   readonly stream: Stream;
-  /** Connections that are handed every message as it comes. */
-  readonly members: Set<Connection>;
+  /** Connections that are handed every message as it comes, and what is on its way to them. */
+  readonly fanOut: FanOut;
   /** Connections that are still being given what they missed. */
   readonly recovering: Set<Connection>;
   /** The newest messages, while somebody recovers. */
   tail: Tail | undefined;
-  /** The last message that was handed to the members; undefined until the broker has said where the stream stands. */
+  /** The last message that was handed to the fan-out; undefined until the broker has said where the stream stands. */
   position: Position | undefined;
   /** The last messages that were there up to that position. */
   recent: readonly SeenMessage[];
@@ -38,8 +40,7 @@ const recentMessages = 5;
 const retryMs = 500;
 
 interface Callbacks {
-  /** The next message of a stream, in order, none twice and none missing. */
-  readonly deliver: (subscribed: SubscribedStream, message: Message) => void;
+  readonly createFanOut: (stream: Stream) => FanOut;
   /** The history does not reach back to the members' position: they must be closed to resume. */
   readonly lost: (subscribed: SubscribedStream) => void;
 }
@@ -72,8 +73,8 @@ export class SubscribedStreams {
   /** Streams of a scope that have members. */
   count(scope: Scope): number {
     let count = 0;
-    for (const { stream, members, recovering } of this.#streams.values()) {
-      if (stream.scope === scope && members.size + recovering.size > 0) count++;
+    for (const { stream, fanOut, recovering } of this.#streams.values()) {
+      if (stream.scope === scope && fanOut.size + recovering.size > 0) count++;
     }
     return count;
   }
@@ -151,7 +152,7 @@ export class SubscribedStreams {
     if (!subscribed) return;
     const { position } = message;
     if (!position) {
-      this.#callbacks.deliver(subscribed, message);
+      this.#deliverLive(subscribed, message);
       return;
     }
     if (position.epoch !== subscribed.position?.epoch) {
@@ -162,7 +163,9 @@ export class SubscribedStreams {
     if (position.offset <= subscribed.position.offset) return;
     subscribed.seen = Math.max(subscribed.seen, position.offset);
     if (subscribed.filling) return;
-    if (position.offset === subscribed.position.offset + 1) this.#advance(subscribed, message);
+    // What finds no room is read from history when there is some.
+    const isNext = position.offset === subscribed.position.offset + 1;
+    if (isNext && !subscribed.fanOut.isFull) this.#advance(subscribed, message);
     else void this.#fill(subscribed);
   }
 
@@ -174,7 +177,7 @@ export class SubscribedStreams {
   #add(stream: Stream): SubscribedStream {
     const subscribed: SubscribedStream = {
       stream,
-      members: new Set(),
+      fanOut: this.#callbacks.createFanOut(stream),
       recovering: new Set(),
       tail: undefined,
       position: undefined,
@@ -238,7 +241,13 @@ export class SubscribedStreams {
     const offset = message.position?.offset ?? 0;
     subscribed.recent = [...subscribed.recent.slice(1 - recentMessages), { offset, ts: message.ts }];
     subscribed.tail?.push(message);
-    this.#callbacks.deliver(subscribed, message);
+    subscribed.fanOut.push(message);
+  }
+
+  /** Live-only messages have no place among the others, so nobody's recovery needs to be waited for. */
+  #deliverLive({ fanOut, recovering }: SubscribedStream, message: Message): void {
+    if (!fanOut.isFull) fanOut.push(message);
+    for (const connection of recovering) connection.deliver(Delivery.of(message));
   }
 
   #lose(subscribed: SubscribedStream, { epoch, offset, seen = [] }: KnownPosition): void {
@@ -255,6 +264,7 @@ export class SubscribedStreams {
     subscribed.filling = true;
     try {
       while (subscribed.position && subscribed.position.offset < subscribed.seen && subscribed.holds > 0) {
+        if (subscribed.fanOut.isFull) await subscribed.fanOut.room();
         const { epoch, offset } = subscribed.position;
         const { seen } = subscribed;
         const page = await this.#broker.history(subscribed.stream, offset, fillPageSize);
@@ -286,6 +296,6 @@ export class SubscribedStreams {
 }
 
 /** Everybody who listens to a stream, those who are still being given what they missed included. */
-export function connectionsTo({ members, recovering }: SubscribedStream): Connection[] {
-  return [...members, ...recovering];
+export function connectionsTo({ fanOut, recovering }: SubscribedStream): Connection[] {
+  return [...fanOut.members, ...recovering];
 }

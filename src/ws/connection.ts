@@ -6,7 +6,7 @@ import type { Delivery } from "../hub/delivery.ts";
 import { type CloseCause, closeCodes, maxReasonBytes } from "../protocol/close-codes.ts";
 import { type ClientFrame, type ErrorFrame, parseClientFrame, type WelcomeFrame } from "../protocol/frames.ts";
 import { TokenBucket } from "../token-bucket.ts";
-import { jsonFrame, messageFrame } from "./frame.ts";
+import { jsonFrame, messageFrames } from "./frame.ts";
 
 /** Why a connection ended, as metrics and logs call it. */
 export type EndCause = CloseCause | "client" | "heartbeat" | "protocol_error";
@@ -78,7 +78,7 @@ export class WsConnection implements Connection {
   }
 
   deliver(delivery: Delivery): boolean {
-    return this.#write(delivery.encodedBy(messageFrame));
+    return this.#write(delivery.encodedBy(messageFrames));
   }
 
   cork(): void {
@@ -91,7 +91,7 @@ export class WsConnection implements Connection {
 
   pace(delivery: Delivery): Promise<void> | undefined {
     const waiting = this.#socket.writableLength;
-    const { length } = delivery.encodedBy(messageFrame);
+    const { length } = delivery.encodedBy(messageFrames);
     if (this.#gone || waiting === 0 || waiting + length <= this.#context.sendBufferBytes / 2) return undefined;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#socket.once("drain", resolve);

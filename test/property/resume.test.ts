@@ -145,6 +145,7 @@ async function startHub() {
     log: createLog("silent"),
     replica: "r",
     maxPayloadBytes: 1000,
+    maxPassBytes: 1000,
     maxConnectionsPerUser: 1000,
     overLimit: "reject",
   });

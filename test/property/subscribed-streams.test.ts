@@ -4,6 +4,7 @@ import { type SubscribedStream, SubscribedStreams } from "../../src/hub/subscrib
 import { createLog } from "../../src/log.ts";
 import { userStream } from "../../src/protocol/streams.ts";
 import { FakeBroker, settled } from "../support/fake-broker.ts";
+import { RecordingFanOut } from "../support/recording-fan-out.ts";
 
 const stream = userStream("alice");
 
@@ -35,7 +36,7 @@ class World {
   /** Offsets in the order they were delivered. */
   readonly delivered: number[] = [];
   readonly streams = new SubscribedStreams(this.broker, createLog("silent"), {
-    deliver: (_, { position }) => void this.delivered.push(position?.offset ?? -1),
+    createFanOut: () => new RecordingFanOut(({ position }) => this.delivered.push(position?.offset ?? -1)),
     lost: () => void this.delivered.push(Number.NaN),
   });
   readonly #gates = new Map<string, ReturnType<FakeBroker["block"]>>();

@@ -40,12 +40,12 @@ export class FakeConnection implements Connection {
     return undefined;
   }
 
-  deliver({ message }: Delivery): boolean {
+  deliver({ messages }: Delivery): boolean {
     if (this.slow) {
       this.close("slow_consumer");
       return false;
     }
-    this.ids.push(message.id);
+    this.ids.push(...messages.map(({ id }) => id));
     return true;
   }
 

@@ -4,7 +4,7 @@ import type { Delivery } from "../../../src/hub/delivery.ts";
 import { Hub } from "../../../src/hub/hub.ts";
 import { createLog } from "../../../src/log.ts";
 import { Metrics } from "../../../src/metrics.ts";
-import { FakeBroker } from "../../support/fake-broker.ts";
+import { FakeBroker, settled } from "../../support/fake-broker.ts";
 import { FakeConnection } from "../../support/fake-connection.ts";
 
 let metrics: Metrics;
@@ -18,11 +18,11 @@ async function receive(payload: string | Buffer): Promise<{ bodies: string[]; lo
   const logs: string[] = [];
   const bodies: string[] = [];
   const log = createLog("debug", { write: (line: string) => void logs.push(line) });
-  const limits = { maxPayloadBytes: 50, maxConnectionsPerUser: 1, overLimit: "reject" as const };
+  const limits = { maxPassBytes: 1000, maxPayloadBytes: 50, maxConnectionsPerUser: 1, overLimit: "reject" as const };
   const hub = new Hub({ broker: new FakeBroker(), log, replica: "r", ...limits });
   hub.start();
   const alice = new FakeConnection("alice");
-  alice.deliver = ({ message }: Delivery) => bodies.push(String(message.body)) > 0;
+  alice.deliver = ({ messages }: Delivery) => bodies.push(...messages.map(({ body }) => String(body))) > 0;
   hub.register(alice, await hub.admit("alice"));
   receiveExternalPublish(hub, Buffer.from(payload as string), log, metrics);
   return { bodies, logs: logs.join("") };
@@ -36,11 +36,13 @@ describe("receiveExternalPublish", () => {
     ['{"to":{"user":"alice"},"event":"e","data": -0.0 }', /^"scope":"user","event":"e","data":-0\.0,"ts":\d+\}$/],
   ])("delivers %s, data as it is written", async (payload, body) => {
     const { bodies, logs } = await receive(payload);
+    await settled();
     expect(bodies).toEqual([expect.stringMatching(body)]);
     expect([await malformed(), logs]).toEqual(["0", ""]);
   });
 
   it("delivers nothing to others", async () => {
+    await settled();
     expect((await receive('{"to":{"user":"bob"},"data":1}')).bodies).toEqual([]);
     expect(await malformed()).toBe("0");
   });
@@ -55,6 +57,7 @@ describe("receiveExternalPublish", () => {
     ["too much data", `{"to":"broadcast","data":"s3cret${"x".repeat(50)}"}`],
   ])("counts and logs a message with %s, without its data, and delivers nothing", async (_, payload) => {
     const { bodies, logs } = await receive(payload);
+    await settled();
     expect([bodies, await malformed()]).toEqual([[], "1"]);
     expect(JSON.parse(logs)).toMatchObject({ level: "warn" });
     expect(logs).not.toContain("s3cret");

@@ -6,12 +6,12 @@ import { liveMessage } from "../../support/fake-broker.ts";
 
 it("encodes a message once for each transport and shares the bytes", () => {
   const message = liveMessage(broadcastStream);
-  const delivery = new Delivery(message);
-  const encode = vi.fn((given: Message) => Buffer.from(given.id));
-  const other = (given: Message) => Buffer.from(`id: ${given.id}`);
+  const delivery = new Delivery([message]);
+  const encode = vi.fn(([given]: readonly Message[]) => Buffer.from(given?.id ?? ""));
+  const other = ([given]: readonly Message[]) => Buffer.from(`id: ${given?.id}`);
   const bytes = delivery.encodedBy(encode);
   expect(delivery.encodedBy(encode)).toBe(bytes);
-  expect(encode).toHaveBeenCalledExactlyOnceWith(message);
+  expect(encode).toHaveBeenCalledExactlyOnceWith([message]);
   expect(String(bytes)).toBe("l-fake-1");
   expect(String(delivery.encodedBy(other))).toBe("id: l-fake-1");
 });

@@ -15,7 +15,12 @@ afterEach(() => vi.useRealTimers());
 
 /** A hub with connections, and when each of them was closed, in ms. */
 async function hubWith(count: number) {
-  const limits = { maxPayloadBytes: 1000, maxConnectionsPerUser: 100, overLimit: "reject" as const };
+  const limits = {
+    maxPassBytes: 1000,
+    maxPayloadBytes: 1000,
+    maxConnectionsPerUser: 100,
+    overLimit: "reject" as const,
+  };
   const hub = new Hub({ broker: new FakeBroker(), log: createLog("silent"), replica: "r", ...limits });
   hub.start();
   const start = performance.now();

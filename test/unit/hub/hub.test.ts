@@ -20,6 +20,7 @@ function createHub(options: Partial<HubOptions> = {}): Hub {
     log: createLog("silent"),
     replica: "replica-1",
     maxPayloadBytes: 1000,
+    maxPassBytes: 1000,
     maxConnectionsPerUser: 2,
     overLimit: "reject",
     ...options,
@@ -47,6 +48,7 @@ describe("sending", () => {
     ];
     expect(await hub.broadcast({ n: 1 })).toEqual({ id: "b-e1-1", receivers: 4, replayed: false });
     expect(await hub.broadcastUser("alice", { n: 2 })).toEqual({ id: "u-e1-1", receivers: 2, replayed: false });
+    await settled();
     expect([anonymous, one, two, bob].map(({ ids }) => ids)).toEqual([
       ["b-e1-1"],
       ["b-e1-1", "u-e1-1"],
@@ -76,6 +78,7 @@ describe("sending", () => {
     const connection = await connect(hub, "alice");
     broker.deaf = true;
     await hub.broadcastUser("alice", 1);
+    await settled();
     expect(connection.ids).toEqual([]);
     broker.deaf = false;
     await hub.broadcastUser("alice", 2);
@@ -104,6 +107,7 @@ describe("sending", () => {
       ["topic", "refused"],
       ["broadcast", "failed"],
     ]);
+    await settled();
     expect(onDelivered.mock.calls).toEqual([["user", 1, expect.any(Number)]]);
     expect(onDelivered.mock.calls[0]?.[2]).toBeGreaterThanOrEqual(0);
   });
@@ -114,7 +118,9 @@ describe("sending", () => {
     const [slow, quick] = [await connect(hub), await connect(hub)];
     slow.slow = true;
     await hub.broadcast(1);
+    await settled();
     expect(onDelivered.mock.calls).toEqual([["broadcast", 1, expect.any(Number)]]);
+    await settled();
     expect(quick.ids).toEqual(["b-e1-1"]);
     expect(slow.closes).toEqual([{ cause: "slow_consumer", reason: undefined }]);
     expect([...hub.connections]).toEqual([quick]);
@@ -128,10 +134,12 @@ describe("a message from around the API", () => {
     broker.calls.length = 0;
     hub.deliverHere(alice, { json: "1" });
     hub.deliverHere(alice, { json: "2", ttl: 60 });
+    await settled();
     expect(connection.ids).toEqual([
       expect.stringMatching(/^l-[0-9a-z]+-1$/),
       expect.stringMatching(/^l-[0-9a-z]+-2$/),
     ]);
+    await settled();
     expect([bob.ids, broker.calls]).toEqual([[], []]);
   });
 
@@ -181,6 +189,7 @@ describe("a listener", () => {
     }
     const connection = await connect(hub, "alice");
     await hub.broadcast(1);
+    await settled();
     expect(connection.ids).toEqual(["b-e1-1"]);
     connection.close("forbidden");
     expect(hub.size).toBe(0);
@@ -223,7 +232,7 @@ describe("a listener", () => {
     const [slow, quick] = [await connect(hub), await connect(hub)];
     slow.slow = true;
     const { id } = await hub.broadcast("first");
-    await settled();
+    await vi.waitFor(() => expect(quick.ids).toHaveLength(2));
     expect(quick.ids).toEqual([id, id.replace(/1$/, "2")]);
   });
 });

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { BelfryError } from "../../../src/errors.ts";
 import { Hub, type HubOptions } from "../../../src/hub/hub.ts";
 import { createLog } from "../../../src/log.ts";
@@ -16,7 +16,7 @@ beforeEach(() => {
 
 function createHub(options: Partial<HubOptions> = {}): Hub {
   const log = createLog("silent");
-  const limits = { maxPayloadBytes: 1000, maxConnectionsPerUser: 2, overLimit: "reject" as const };
+  const limits = { maxPassBytes: 1000, maxPayloadBytes: 1000, maxConnectionsPerUser: 2, overLimit: "reject" as const };
   const hub = new Hub({ broker, log, replica: "replica-1", ...limits, ...options });
   hub.start();
   return hub;
@@ -52,6 +52,7 @@ describe("a connection", () => {
     expect(hub.register(connection, admission)).toBe(true);
     await hub.broadcastUser("alice", 2);
     expect(connection.welcomed?.positions.user).toBe("u-e1-1");
+    await settled();
     expect(connection.ids).toEqual(["u-e1-2"]);
   });
 
@@ -65,6 +66,7 @@ describe("a connection", () => {
     gate.release();
     await settled();
     expect(second.welcomed?.positions.user).toBe("u-e1-0");
+    await settled();
     expect([first.ids, second.ids]).toEqual([
       ["u-e1-1", "u-e1-2"],
       ["u-e1-1", "u-e1-2"],
@@ -86,6 +88,7 @@ describe("a connection", () => {
     hub.unregister(connection);
     await hub.broadcast(1);
     await hub.broadcastUser("alice", 1);
+    await settled();
     expect(connection.ids).toEqual([]);
     expect(hub.size).toBe(0);
   });
@@ -117,6 +120,7 @@ describe("a connection that resumes where history has begun anew, and nothing wa
     expect(connection.welcomed?.recovered.user).toBe(since.epoch === "e2");
     expect(causes(connection, other)).toEqual([undefined, "position_lost"]);
     await hub.broadcastUser("alice", 1);
+    await settled();
     expect(connection.ids).toEqual(["u-e2-1"]);
   });
 
@@ -154,6 +158,7 @@ describe("the subscription of a user's stream", () => {
     const connection = new FakeConnection("alice");
     hub.register(connection, admission);
     await hub.broadcastUser("alice", 1);
+    await settled();
     expect(connection.ids).toEqual(["u-e1-1"]);
   });
 
@@ -184,6 +189,7 @@ describe("the broadcast stream", () => {
     broker.handler?.onConnected();
     const connection = await connect(hub, null);
     await hub.broadcast(1);
+    await settled();
     expect(connection.ids).toEqual(["b-e1-1"]);
   });
 
@@ -192,7 +198,7 @@ describe("the broadcast stream", () => {
     const connection = await connect(hub, null);
     broker.store(broadcastStream, 2);
     broker.handler?.onConnected();
-    await settled();
+    await vi.waitFor(() => expect(connection.ids).toHaveLength(2));
     expect(connection.ids).toEqual(["b-e1-1", "b-e1-2"]);
   });
 });
@@ -204,6 +210,7 @@ describe("the limit of connections per user", () => {
     expect(causes(one, two, three)).toEqual([undefined, undefined, "too_many"]);
     expect(three.welcomed).toBeUndefined();
     await hub.broadcastUser("alice", 1);
+    await settled();
     expect([one.ids.length, two.ids.length, three.ids.length]).toEqual([1, 1, 0]);
     expect([...hub.connections]).toEqual([one, two]);
   });
@@ -230,6 +237,7 @@ describe("the limit of connections per user", () => {
     await connect(hub, "alice");
     const second = await connect(hub, "alice");
     await hub.broadcastUser("alice", 1);
+    await settled();
     expect(second.ids).toEqual(["u-e1-1"]);
   });
 

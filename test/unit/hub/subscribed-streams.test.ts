@@ -5,6 +5,7 @@ import { createLog } from "../../../src/log.ts";
 import { broadcastStream, topicStream, userStream } from "../../../src/protocol/streams.ts";
 import { FakeBroker, liveMessage, settled } from "../../support/fake-broker.ts";
 import { FakeConnection } from "../../support/fake-connection.ts";
+import { RecordingFanOut } from "../../support/recording-fan-out.ts";
 
 const alice = userStream("alice");
 let broker: FakeBroker;
@@ -16,7 +17,7 @@ beforeEach(() => {
   broker = new FakeBroker();
   seen = [];
   streams = new SubscribedStreams(broker, createLog("silent"), {
-    deliver: (_, { id }) => void seen.push(id),
+    createFanOut: () => new RecordingFanOut(({ id }) => seen.push(id)),
     lost: ({ stream }) => void seen.push(`lost ${stream.key}`),
   });
 });
@@ -207,7 +208,7 @@ describe("count", () => {
     await streams.hold(userStream("bob"));
     await streams.hold(topicStream("news"));
     expect(streams.count("user")).toBe(0);
-    subscribed.members.add(new FakeConnection("alice"));
+    subscribed.fanOut.join(new FakeConnection("alice"));
     expect([streams.count("user"), streams.count("topic")]).toEqual([1, 0]);
   });
 });

@@ -4,6 +4,7 @@ import { SubscribedStreams } from "../../../src/hub/subscribed-streams.ts";
 import { createLog } from "../../../src/log.ts";
 import { broadcastStream, topicStream, userStream } from "../../../src/protocol/streams.ts";
 import { FakeBroker, settled } from "../../support/fake-broker.ts";
+import { RecordingFanOut } from "../../support/recording-fan-out.ts";
 
 const alice = userStream("alice");
 const away = new Error("Redis did not answer");
@@ -15,7 +16,7 @@ beforeEach(() => {
   broker = new FakeBroker();
   seen = [];
   streams = new SubscribedStreams(broker, createLog("silent"), {
-    deliver: (_, { id }) => void seen.push(id),
+    createFanOut: () => new RecordingFanOut(({ id }) => seen.push(id)),
     lost: ({ stream }) => void seen.push(`lost ${stream.key}`),
   });
 });

@@ -51,7 +51,7 @@ function connect(changes: Partial<ConnectionContext> = {}) {
 
 const closes = (ws: FakeWs) => ws.close.mock.calls.map(([code, reason]) => [code, String(reason)]);
 const message = (bytes: number) =>
-  new Delivery({ ...liveMessage(userStream("alice")), body: Buffer.from(`"data":"${"x".repeat(bytes)}"}`) });
+  new Delivery([{ ...liveMessage(userStream("alice")), body: Buffer.from(`"data":"${"x".repeat(bytes)}"}`) }]);
 
 describe("a connection", () => {
   it("closes once, with code and reason, and reports it before", () => {

@@ -4,7 +4,7 @@ import type { Writable } from "node:stream";
 import { describe, expect, it } from "vitest";
 import type { Message } from "../../../src/broker/broker.ts";
 import { userStream } from "../../../src/protocol/streams.ts";
-import { jsonFrame, messageFrame } from "../../../src/ws/frame.ts";
+import { jsonFrame, messageFrames } from "../../../src/ws/frame.ts";
 import { liveMessage } from "../../support/fake-broker.ts";
 
 // The part of ws that reads frames; its types leave it out.
@@ -44,13 +44,13 @@ describe("jsonFrame", () => {
   });
 });
 
-describe("messageFrame", () => {
+describe("messageFrames", () => {
   const messageWith = (body: Buffer): Message => ({ ...liveMessage(userStream("alice")), id: "u-k3f9a1-42", body });
   const head = '{"type":"message","id":"u-k3f9a1-42",';
 
   it.each([125, 126, 65535, 65536])("writes a payload of %i bytes", async (bytes) => {
     const body = Buffer.from(`"data":"${"x".repeat(bytes - head.length - 10)}"}`);
-    const { text, isBinary } = await read(messageFrame(messageWith(body)));
+    const { text, isBinary } = await read(messageFrames([messageWith(body)]));
     expect([Buffer.byteLength(text), isBinary]).toEqual([bytes, false]);
     expect(text).toBe(head + body);
     expect(JSON.parse(text)).toMatchObject({ type: "message", id: "u-k3f9a1-42" });
@@ -58,6 +58,16 @@ describe("messageFrame", () => {
 
   it("leaves the body's bytes as they are", async () => {
     const body = Buffer.from('"data":{"ü":-0.0,"a":[ 1e400 ]}}');
-    expect((await read(messageFrame(messageWith(body)))).text).toBe(head + body);
+    expect((await read(messageFrames([messageWith(body)]))).text).toBe(head + body);
+  });
+
+  it("writes several messages one after the other", async () => {
+    const bodies = [10, 200, 70_000].map((bytes) => Buffer.from(`"data":"${"x".repeat(bytes)}"}`));
+    const receiver = new Receiver({ isServer: false });
+    const texts: string[] = [];
+    receiver.on("message", (data: Buffer) => texts.push(String(data)));
+    receiver.write(messageFrames(bodies.map(messageWith)));
+    while (texts.length < bodies.length) await new Promise(setImmediate);
+    expect(texts).toEqual(bodies.map((body) => head + body));
   });
 });
