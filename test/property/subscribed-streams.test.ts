@@ -24,6 +24,8 @@ const steps = fc.array(
     { weight: 2, arbitrary: fc.record({ kind: fc.constant("subscribe answers" as const), count: fc.nat(3) }) },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant("history fails" as const), count: fc.nat(3) }) },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant("subscribe fails" as const), count: fc.nat(3) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant("no room" as const), count: fc.nat(3) }) },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant("room" as const), count: fc.nat(3) }) },
     { weight: 3, arbitrary: fc.record({ kind: fc.constant("settle" as const), count: fc.nat(3) }) },
   ),
   { maxLength: 40 },
@@ -35,8 +37,9 @@ class World {
   readonly broker = new FakeBroker();
   /** Offsets in the order they were delivered. */
   readonly delivered: number[] = [];
+  readonly #fanOut = new RecordingFanOut(({ position }) => this.delivered.push(position?.offset ?? -1));
   readonly streams = new SubscribedStreams(this.broker, createLog("silent"), {
-    createFanOut: () => new RecordingFanOut(({ position }) => this.delivered.push(position?.offset ?? -1)),
+    createFanOut: () => this.#fanOut,
     lost: () => void this.delivered.push(Number.NaN),
   });
   readonly #gates = new Map<string, ReturnType<FakeBroker["block"]>>();
@@ -59,6 +62,8 @@ class World {
     else if (kind === "subscribe answers") this.#release("subscribe");
     else if (kind === "history fails") broker.failNext("history", new Error("away"));
     else if (kind === "subscribe fails") broker.failNext("subscribe", new Error("away"));
+    else if (kind === "no room") this.#fanOut.full = true;
+    else if (kind === "room") this.#fanOut.drain();
     else await settled();
   }
 
@@ -68,6 +73,7 @@ class World {
       this.#release(operation);
       this.broker.failNext(operation, undefined);
     }
+    this.#fanOut.drain();
     await settled();
     await this.streams.resubscribe();
     await settled();
