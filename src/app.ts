@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import type { IncomingMessage, Server } from "node:http";
+import type { IncomingMessage, RequestListener, Server } from "node:http";
 import { hostname } from "node:os";
 import type { Duplex } from "node:stream";
 import type { Express } from "express";
@@ -11,6 +11,7 @@ import { RedisBroker } from "./broker/redis-broker.ts";
 import { handleClientFrame, type OnMessage } from "./client-frames.ts";
 import { type Config, readConfig } from "./config.ts";
 import { createHttpApp } from "./http/app.ts";
+import { serveDirectly } from "./http/direct.ts";
 import { receiveExternalPublish } from "./http/external-publish.ts";
 import { historyRoutes } from "./http/history-routes.ts";
 import { closeListener, createListener, listen } from "./http/listener.ts";
@@ -109,8 +110,9 @@ export class Belfry {
     this.handler = createHttpApp(context, [...publicRoutes, ...apiRoutes], true);
     if (!server) {
       const onPort = apiPort === undefined ? [...publicRoutes, ...apiRoutes] : publicRoutes;
-      this.#addListener("port", config.port, createHttpApp(context, onPort));
-      if (apiPort !== undefined) this.#addListener("apiPort", apiPort, createHttpApp(context, apiRoutes));
+      const serveAll = (routes: readonly Route[]) => serveDirectly(context, routes, createHttpApp(context, routes));
+      this.#addListener("port", config.port, serveAll(onPort));
+      if (apiPort !== undefined) this.#addListener("apiPort", apiPort, serveAll(apiRoutes));
     }
     this.#metrics.observe({
       connections: () => ({ ws: this.hub.size }),
@@ -253,8 +255,8 @@ export class Belfry {
     return [...routes, openapiRoute([...publicRoutes, ...routes], version)];
   }
 
-  #addListener(name: "port" | "apiPort", port: number, app: Express): void {
-    const server = createListener(this.#config.handshakeTimeoutMs, app);
+  #addListener(name: "port" | "apiPort", port: number, onRequest: RequestListener): void {
+    const server = createListener(this.#config.handshakeTimeoutMs, onRequest);
     // Without a listener Node treats an upgrade request as any other: on the API's own port it finds nothing at /ws.
     if (name === "port") server.on("upgrade", this.#onUpgrade);
     this.#listeners.push({ server, port, name });
