@@ -1,7 +1,8 @@
 import type { z } from "zod";
 import { toBelfryError } from "../errors.ts";
-import type { Hub, Receipt } from "../hub/hub.ts";
+import type { Hub } from "../hub/hub.ts";
 import type { MessageDraft } from "../hub/messages.ts";
+import type { Receipt } from "../hub/publisher.ts";
 import { elementSpans, memberSpans, type Span } from "../protocol/raw-json.ts";
 import { broadcastStream, type Stream, topicStream, userStream } from "../protocol/streams.ts";
 import type { Answer, Call, Route } from "./route.ts";

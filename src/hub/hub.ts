@@ -1,35 +1,27 @@
 import { EventEmitter } from "node:events";
 import type { Broker, HistoryPage, Idempotency, Message } from "../broker/broker.ts";
-import { BelfryError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { closeCodes } from "../protocol/close-codes.ts";
-import { formatLiveId, newEpoch, type Position } from "../protocol/positions.ts";
+import type { Position } from "../protocol/positions.ts";
 import type { Resumption } from "../protocol/since.ts";
 import { broadcastStream, type Scope, type Stream, topicStream, userStream } from "../protocol/streams.ts";
 import { type Admission, type AdmittedStream, admitTo, welcomeOf } from "./admission.ts";
 import type { Connection } from "./connection.ts";
 import { FanOut } from "./fan-out.ts";
 import { HistoryReader } from "./history-reader.ts";
-import { type MessageDraft, type MessageOptions, toJson, toPublication } from "./messages.ts";
+import { type MessageDraft, type MessageOptions, toJson } from "./messages.ts";
 import { Presence } from "./presence.ts";
+import { Publisher, type PublisherOptions, type Receipt } from "./publisher.ts";
 import type { ConnectionInfo, ReplicaStats } from "./questions.ts";
 import { recover } from "./recovery.ts";
 import { connectionsTo, type SubscribedStream, SubscribedStreams } from "./subscribed-streams.ts";
 import { Sweeper } from "./sweeper.ts";
 
-/** Longest wait of a publish for room among what is on its way, in ms. */
-const roomTimeoutMs = 2000;
-
-/** Messages read at once in search of one that has not expired. */
-const expiredPageSize = 1000;
-
 /** Settings of {@link Hub}. */
-export interface HubOptions {
-  readonly broker: Broker;
+export interface HubOptions extends PublisherOptions {
   readonly log: Log;
   /** Name of this replica, unique among those that share a broker. */
   readonly replica: string;
-  readonly maxPayloadBytes: number;
   /** Bytes of messages written to a connection at once, unless a single message is larger. */
   readonly maxPassBytes: number;
   readonly maxConnectionsPerUser: number;
@@ -38,20 +30,8 @@ export interface HubOptions {
   readonly onDelivered?: (scope: Scope, connections: number, seconds: number) => void;
   /** Told of each stream that a client resumes. */
   readonly onResume?: (recovered: boolean) => void;
-  /** Told of each publish. */
-  readonly onPublish?: (scope: Scope, result: "accepted" | "replayed" | "refused" | "failed") => void;
   /** Takes what backends publish around the API; see {@link Hub.deliverHere}. */
   readonly onExternalPublish?: (payload: Buffer) => void;
-}
-
-/** The hub's answer to a publish. */
-export interface Receipt {
-  /** The message's id, as the clients see it. */
-  readonly id: string;
-  /** Connections of this replica that it was handed to, plus the number of other replicas it was handed to. */
-  readonly receivers: number;
-  /** True when it was sent before under its idempotency key: this is the first answer again. */
-  readonly replayed: boolean;
 }
 
 /** A client as the service's own code sees it. */
@@ -85,10 +65,8 @@ export class Hub extends EventEmitter<HubEvents> {
   readonly #sweeper = new Sweeper();
   readonly #reader: HistoryReader;
   readonly #presence: Presence;
+  readonly #publisher: Publisher;
   readonly #registered = new Map<Connection, readonly SubscribedStream[]>();
-  /** Source of the ids of live-only messages that this hub makes itself. */
-  readonly #instance = newEpoch();
-  #liveCount = 0;
 
   constructor(options: HubOptions) {
     super();
@@ -114,6 +92,7 @@ export class Hub extends EventEmitter<HubEvents> {
         for (const connection of connectionsTo(subscribed)) connection.close("position_lost");
       },
     });
+    this.#publisher = new Publisher(options, this.#streams);
   }
 
   /** Begins to work; every replica listens to broadcasts from here on. */
@@ -158,19 +137,7 @@ export class Hub extends EventEmitter<HubEvents> {
    * @throws BelfryError `invalid` or `too_large`: nothing was sent; `unavailable`: it may or may not have been
    */
   async send(stream: Stream, draft: MessageDraft): Promise<Receipt> {
-    try {
-      const publication = toPublication(stream, draft, this.#options.maxPayloadBytes, Date.now());
-      const here = this.#streams.get(stream);
-      if (here?.fanOut.isFull) await roomIn(here.fanOut);
-      const listening = here && here.fanOut.size + here.recovering.size;
-      const published = await this.#broker.publish(stream, publication, listening);
-      this.#options.onPublish?.(stream.scope, published.replayed ? "replayed" : "accepted");
-      return published;
-    } catch (error) {
-      const unavailable = error instanceof BelfryError && error.code === "unavailable";
-      this.#options.onPublish?.(stream.scope, unavailable ? "failed" : "refused");
-      throw error;
-    }
+    return this.#publisher.send(stream, draft);
   }
 
   /**
@@ -180,13 +147,7 @@ export class Hub extends EventEmitter<HubEvents> {
    * @throws BelfryError `unavailable`
    */
   async history(stream: Stream, after: Position | undefined, limit: number): Promise<HistoryPage> {
-    let page = await this.#broker.history(stream, after?.offset ?? 0, limit);
-    if (after && after.epoch !== page.epoch) page = await this.#broker.history(stream, 0, limit);
-    // What has expired is left out, and may be all that a page had. Larger ones come to an end sooner.
-    while (page.messages.length === 0 && page.reaches < page.last) {
-      page = await this.#broker.history(stream, page.reaches, expiredPageSize);
-    }
-    return { ...page, messages: page.messages.slice(0, limit) };
+    return this.#publisher.history(stream, after, limit);
   }
 
   /**
@@ -205,10 +166,7 @@ export class Hub extends EventEmitter<HubEvents> {
    * @throws BelfryError `invalid` or `too_large`
    */
   deliverHere(stream: Stream, draft: MessageDraft): void {
-    const { body, ts, collapse } = toPublication(stream, draft, this.#options.maxPayloadBytes, Date.now());
-    const id = formatLiveId(this.#instance, ++this.#liveCount);
-    const message = { stream, id, position: undefined, body: Buffer.from(body), ts, expiresAtMs: 0, collapse };
-    this.#streams.accept(message);
+    this.#publisher.deliverHere(stream, draft);
   }
 
   /**
@@ -344,15 +302,4 @@ export class Hub extends EventEmitter<HubEvents> {
       }
     }
   }
-}
-
-/** Waits until not so much is on its way any more. */
-async function roomIn(fanOut: FanOut): Promise<void> {
-  const { promise: tooLate, reject } = Promise.withResolvers<never>();
-  const detail = "messages are published faster than they can be delivered";
-  const timer = setTimeout(
-    () => reject(new BelfryError("unavailable", detail, { retryAfterSeconds: 1 })),
-    roomTimeoutMs,
-  );
-  await Promise.race([fanOut.room(), tooLate]).finally(() => clearTimeout(timer));
 }
