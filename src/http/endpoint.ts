@@ -38,7 +38,6 @@ export async function serve(
   const start = performance.now();
   const given = request.headers["x-request-id"];
   const requestId = typeof given === "string" && requestIdPattern.test(given) ? given : randomUUID();
-  const log = context.log.child({ requestId });
   const label = route instanceof BelfryError ? "other" : route.path;
   const method = request.method ?? "";
   let answer: Answer;
@@ -53,14 +52,17 @@ export async function serve(
     const { level, code, message, cause } = error;
     // Only what is our own fault needs its stack; while Redis is away each refusal is one short line.
     const err = level === "error" ? { err: cause } : {};
-    log[level]({ method, route: label, status: error.status, code, detail: message, ...err }, "request failed");
+    context.log[level](
+      { requestId, method, route: label, status: error.status, code, detail: message, ...err },
+      "request failed",
+    );
   }
   write(response, answer, { ...headers, "X-Request-Id": requestId });
   const seconds = (performance.now() - start) / 1000;
   context.metrics.httpRequestSeconds.observe({ route: label, method, status: answer.status }, seconds);
-  if (log.isLevelEnabled("debug")) {
+  if (context.log.isLevelEnabled("debug")) {
     const id = (answer.body as { id?: unknown } | null)?.id;
-    log.debug({ method, route: label, status: answer.status, seconds, id }, "request served");
+    context.log.debug({ requestId, method, route: label, status: answer.status, seconds, id }, "request served");
   }
 }
 

@@ -11,29 +11,39 @@ export interface Sweepable {
   sweep(untilMs: number): boolean;
 }
 
-/** Time for deliveries in one turn of the event loop, in ms. */
-const sliceMs = 1;
+/** Least and most time for deliveries in one turn of the event loop, in ms. */
+const minSliceMs = 1;
+const maxSliceMs = 20;
 
-/** Gives all streams that have something to deliver their turns: a slice of time in each turn of the event loop. */
+/**
+ * Gives all streams that have something to deliver their turns: a slice of time in each turn of the event loop, as long as
+ * everything else in that turn took, so that neither deliveries nor what brings them falls behind.
+ */
 export class Sweeper {
   readonly #due = new Fifo<Sweepable>();
   #isScheduled = false;
+  #scheduledMs = 0;
 
   /** Lets a stream have turns until it has nothing more to do. */
   add(stream: Sweepable): void {
     this.#due.push(stream);
-    if (this.#isScheduled) return;
+    if (!this.#isScheduled) this.#schedule();
+  }
+
+  #schedule(): void {
     this.#isScheduled = true;
+    this.#scheduledMs = performance.now();
     setImmediate(this.#turn);
   }
 
   readonly #turn = (): void => {
-    const untilMs = performance.now() + sliceMs;
+    const nowMs = performance.now();
+    const untilMs = nowMs + Math.min(maxSliceMs, Math.max(minSliceMs, nowMs - this.#scheduledMs));
     do {
       const stream = this.#due.shift();
       if (stream?.sweep(untilMs)) this.#due.push(stream);
     } while (this.#due.length > 0 && performance.now() < untilMs);
-    this.#isScheduled = this.#due.length > 0;
-    if (this.#isScheduled) setImmediate(this.#turn);
+    this.#isScheduled = false;
+    if (this.#due.length > 0) this.#schedule();
   };
 }
