@@ -1,5 +1,5 @@
-import { durable, quoted, type RedisProcess } from "./redis-process.ts";
-import { isMasterOf, isReplicaOf, makeDirectory, ReplicatedRedis } from "./redis-replicated.ts";
+import { durable, type RedisProcess, startOrClose } from "./redis-process.ts";
+import { isMasterOf, isReplicaOf, makeDirectory, ReplicatedRedis, secretLines, userInfo } from "./redis-replicated.ts";
 
 /** How {@link ClusterRedis} is built. */
 export interface ClusterOptions {
@@ -54,19 +54,12 @@ export class ClusterRedis extends ReplicatedRedis {
   /** Starts it; resolves when all slots are served and every replica has its master. */
   static async start(options: ClusterOptions = {}): Promise<ClusterRedis> {
     const redis = new ClusterRedis(await makeDirectory(), options);
-    try {
-      await redis.#start();
-      return redis;
-    } catch (error) {
-      await redis.close();
-      throw error;
-    }
+    return startOrClose(redis, () => redis.#start());
   }
 
   get url(): string {
     const { password } = this.#options;
-    const user = password === undefined ? "" : `:${encodeURIComponent(password)}@`;
-    return `redis+cluster://${user}${this.#nodes.map(({ port }) => `127.0.0.1:${port}`).join()}`;
+    return `redis+cluster://${userInfo(password)}${this.#nodes.map(({ port }) => `127.0.0.1:${port}`).join()}`;
   }
 
   /** Number of shards. */
@@ -121,7 +114,7 @@ export class ClusterRedis extends ReplicatedRedis {
 
   async #start(): Promise<void> {
     const { masters = 3, replicasPerMaster = 1, password } = this.#options;
-    const secrets = password === undefined ? [] : [`requirepass ${quoted(password)}`, `masterauth ${quoted(password)}`];
+    const secrets = secretLines(password);
     for (let i = 0; i < masters; i++) this.#shards.push([]);
     for (let i = 0; i < masters * (1 + replicasPerMaster); i++) {
       const node = await this.launch({ lines: [...settings, ...secrets], password });

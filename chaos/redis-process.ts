@@ -87,13 +87,7 @@ export class RedisProcess {
     const where = port === 0 ? [`unixsocket ${quoted(redis.path)}`] : ["bind 127.0.0.1"];
     const lines = [`port ${port}`, ...where, `dir ${quoted(options.directory)}`, ...options.lines];
     await writeFile(redis.#configFile, `${lines.join("\n")}\n`);
-    try {
-      await redis.comeBack();
-      return redis;
-    } catch (error) {
-      await redis.close();
-      throw error;
-    }
+    return startOrClose(redis, () => redis.comeBack());
   }
 
   /** Where its Unix socket is, if it has one. */
@@ -173,6 +167,20 @@ export class RedisProcess {
 
   get #logFile(): string {
     return join(this.#options.directory, "redis.log");
+  }
+}
+
+/** Starts something, and closes it when that fails. */
+export async function startOrClose<T extends { close(): Promise<void> }>(
+  started: T,
+  start: () => Promise<void>,
+): Promise<T> {
+  try {
+    await start();
+    return started;
+  } catch (error) {
+    await started.close();
+    throw error;
   }
 }
 

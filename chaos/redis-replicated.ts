@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { RedisProcess, type RedisProcessOptions } from "./redis-process.ts";
+import { quoted, RedisProcess, type RedisProcessOptions } from "./redis-process.ts";
 import { until } from "./until.ts";
 
 /** How long it may take until another server has become master, in ms. */
@@ -144,4 +144,14 @@ export async function isMasterOf(process: RedisProcess, replicas: number): Promi
 export async function isReplicaOf(process: RedisProcess, master: RedisProcess): Promise<boolean> {
   const { role, master_port: port, master_link_status: link } = await process.info("replication");
   return role === "slave" && port === String(master.port) && link === "up";
+}
+
+/** The user in a URL: none, or nobody with a password. */
+export function userInfo(password: string | undefined): string {
+  return password === undefined ? "" : `:${encodeURIComponent(password)}@`;
+}
+
+/** By which a server asks for a password, and gives it to its master. */
+export function secretLines(password: string | undefined): string[] {
+  return password === undefined ? [] : [`requirepass ${quoted(password)}`, `masterauth ${quoted(password)}`];
 }

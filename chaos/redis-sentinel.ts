@@ -1,5 +1,5 @@
-import { durable, quoted, type RedisProcess } from "./redis-process.ts";
-import { isMasterOf, isReplicaOf, makeDirectory, ReplicatedRedis } from "./redis-replicated.ts";
+import { durable, quoted, type RedisProcess, startOrClose } from "./redis-process.ts";
+import { isMasterOf, isReplicaOf, makeDirectory, ReplicatedRedis, secretLines, userInfo } from "./redis-replicated.ts";
 
 /** How {@link SentinelRedis} is built. */
 export interface SentinelOptions {
@@ -40,21 +40,14 @@ export class SentinelRedis extends ReplicatedRedis {
   /** Starts it; resolves when all know each other. */
   static async start(options: SentinelOptions = {}): Promise<SentinelRedis> {
     const redis = new SentinelRedis(await makeDirectory(), options);
-    try {
-      await redis.#start();
-      return redis;
-    } catch (error) {
-      await redis.close();
-      throw error;
-    }
+    return startOrClose(redis, () => redis.#start());
   }
 
   get url(): string {
     const { password, sentinelPassword } = this.#options;
-    const user = password === undefined ? "" : `:${encodeURIComponent(password)}@`;
     const query = sentinelPassword === undefined ? "" : `?sentinelPassword=${encodeURIComponent(sentinelPassword)}`;
     const hosts = this.#sentinels.map(({ port }) => `127.0.0.1:${port}`);
-    return `redis+sentinel://${user}${hosts.join()}/${masterName}${query}`;
+    return `redis+sentinel://${userInfo(password)}${hosts.join()}/${masterName}${query}`;
   }
 
   override async findMaster(): Promise<RedisProcess | undefined> {
@@ -101,7 +94,7 @@ export class SentinelRedis extends ReplicatedRedis {
 
   async #start(): Promise<void> {
     const { replicas = 2, sentinels = 3, password, sentinelPassword } = this.#options;
-    const secrets = password === undefined ? [] : [`requirepass ${quoted(password)}`, `masterauth ${quoted(password)}`];
+    const secrets = secretLines(password);
     // Without the delay a replica has everything at once, and the next fault can come.
     const lines = [...durable, ...secrets, "repl-diskless-sync-delay 0"];
     const master = await this.launch({ lines, password });

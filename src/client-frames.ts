@@ -1,4 +1,5 @@
-import type { Client, Hub } from "./hub/hub.ts";
+import type { Client } from "./hub/client.ts";
+import type { Hub } from "./hub/hub.ts";
 import type { Log } from "./log.ts";
 import { type ClientFrame, type ErrorFrame, frameError } from "./protocol/frames.ts";
 

@@ -15,7 +15,7 @@ import type { RedisNodes } from "./redis-nodes.ts";
 import { RedisStore, type RedisStoreOptions } from "./redis-store.ts";
 import { RedisSubscriptions } from "./redis-subscriptions.ts";
 import { createRedisNodes, type RedisTopologyOptions } from "./redis-topology.ts";
-import { decodeWire, encodeAnswer } from "./redis-wire.ts";
+import { decodeWire, encodeAnswer, readable } from "./redis-wire.ts";
 
 /** Settings of {@link RedisBroker}. */
 export interface RedisBrokerOptions extends RedisStoreOptions, RedisTopologyOptions {
@@ -185,16 +185,15 @@ export class RedisBroker implements Broker {
     // A stream that was just left may still have a message on its way.
     const stream = this.#subscriptions.streamOf(channel);
     if (!stream) return;
-    try {
-      const wire = decodeWire(stream, payload);
-      if (wire.kind === "message") this.#handler?.onMessage(wire.message);
-      else this.#answer(stream, wire.request, wire.replyChannel, wire.question);
-    } catch {
-      this.#malformed();
-    }
+    const wire = readable(
+      () => decodeWire(stream, payload),
+      () => this.#malformed(),
+    );
+    if (wire?.kind === "message") this.#handler?.onMessage(wire.message);
+    else if (wire) this.#answer(stream, wire.request, wire.replyChannel, wire.question);
   }
 
-  /** Something cannot be read and is passed over: it must not keep the others back. */
+  /** Something cannot be read and is passed over. */
   #malformed(): void {
     // What is wrong stays out of the log: the reason may quote the message.
     this.#options.onMalformed?.();

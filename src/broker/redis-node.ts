@@ -2,7 +2,7 @@ import type { Log } from "../log.ts";
 import { PendingQuestions } from "./pending-questions.ts";
 import { type RedisClient, ReplyError } from "./redis-client.ts";
 import { type PublishCommand, publishScript } from "./redis-scripts.ts";
-import { decodeAnswer, encodeAnswer, encodeQuestion } from "./redis-wire.ts";
+import { decodeAnswer, encodeAnswer, encodeQuestion, readable } from "./redis-wire.ts";
 import { ReplicatedWriter } from "./replicated-writer.ts";
 
 /** Settings of {@link RedisNode}. */
@@ -89,9 +89,8 @@ export class RedisNode {
   start(handler: RedisNodeHandler): void {
     this.#handler = handler;
     const onMessage = (channel: Buffer, payload: Buffer) => this.#receive(channel.toString(), payload);
-    this.#subscriber.on(this.#isSharded ? "smessageBuffer" : "messageBuffer", onMessage);
-    // What is subscribed to with SUBSCRIBE in a cluster: see `listen`.
-    if (this.#isSharded) this.#subscriber.on("messageBuffer", onMessage);
+    // In a cluster both come: what is published with SPUBLISH, and what `listen` listens to.
+    for (const event of ["messageBuffer", "smessageBuffer"]) this.#subscriber.on(event, onMessage);
     this.#subscriber.on("moved", () => {
       this.#generation++;
       handler.onMoved();
@@ -177,7 +176,7 @@ export class RedisNode {
     // In the middle of a failover the sentinels may have named two masters.
     if (this.#options.isLed && new Set(this.#clients.map(peerOf)).size > 1) {
       this.#options.log.debug("the connections to Redis lead to different servers; connecting anew");
-      for (const client of this.#clients) connectAnew(client);
+      this.#connectAnew();
       return;
     }
     try {
@@ -190,9 +189,8 @@ export class RedisNode {
     } catch (error) {
       if (!this.#areConnected) return;
       this.#disconnected(error instanceof Error ? error : undefined);
-      this.#again = setTimeout(() => {
-        for (const client of this.#clients) connectAnew(client);
-      }, againMs);
+      clearTimeout(this.#again);
+      this.#again = setTimeout(() => this.#connectAnew(), againMs);
       return;
     }
     if (this.#closed || !this.#areConnected) return;
@@ -222,7 +220,12 @@ export class RedisNode {
     if (this.#probesMissed < 2 || !this.ready) return;
     this.#probesMissed = 0;
     this.#options.log.warn(this.#named, "the subscriptions in Redis bring nothing any more; subscribing anew");
-    connectAnew(this.#subscriber);
+    this.#connectAnew([this.#subscriber]);
+  }
+
+  /** Gives connections up at once, without waiting for a server that may hang; ioredis then connects again. */
+  #connectAnew(clients = this.#clients): void {
+    for (const { stream } of clients) stream.destroy();
   }
 
   /** Sends an answer to this replica, if the node may write. */
@@ -236,12 +239,8 @@ export class RedisNode {
       this.#handler?.onMessage(channel, payload);
       return;
     }
-    try {
-      const { request, answer } = decodeAnswer(payload);
-      this.#questions.answered(request, answer);
-    } catch {
-      this.#options.onMalformed();
-    }
+    const reply = readable(() => decodeAnswer(payload), this.#options.onMalformed);
+    if (reply) this.#questions.answered(reply.request, reply.answer);
   }
 
   get #named(): { node?: string } {
@@ -252,11 +251,6 @@ export class RedisNode {
 function peerOf({ stream }: RedisClient): string {
   const { remoteAddress, remotePort } = stream as { remoteAddress?: string; remotePort?: number };
   return `${remoteAddress} ${remotePort}`;
-}
-
-/** Gives a connection up at once, without waiting for a server that may hang; ioredis then connects again. */
-function connectAnew({ stream }: RedisClient): void {
-  stream.destroy();
 }
 
 /** True when Redis takes no writes now, but is the right one: its memory or disk is full, or its replicas are away. */

@@ -146,6 +146,7 @@ return { 'new', source, number, tonumber(receivers) or 0 }
  * - returns: receivers; -1 when the message is not there any more
  */
 export const releaseScript = (publish: PublishCommand) => `
+if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
 ${metaVariables}${readMeta("ARGV[2]")}
 local offset = tonumber(ARGV[3])
 if epoch ~= ARGV[2] or last < offset then return -1 end

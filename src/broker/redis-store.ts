@@ -12,7 +12,7 @@ import {
 } from "./broker.ts";
 import { type RedisClient, redisUnavailable } from "./redis-client.ts";
 import type { RedisNode } from "./redis-node.ts";
-import { decodeRecord, encodeRecord } from "./redis-wire.ts";
+import { decodeRecord, encodeRecord, readable } from "./redis-wire.ts";
 
 /** Settings of {@link RedisStore}. */
 export interface RedisStoreOptions extends BrokerOptions {
@@ -20,20 +20,24 @@ export interface RedisStoreOptions extends BrokerOptions {
   readonly redisPrefix: string;
 }
 
-/** How long a stream's epoch and offset outlive its messages, in ms: 30 days. */
-const metaTtlMs = 30 * 86400 * 1000;
+/** How long a stream's epoch and offset live after their last use at least, in ms: 30 days. */
+const minMetaTtlMs = 30 * 86400 * 1000;
 
 const empty = Buffer.alloc(0);
 
 /** What is kept in Redis of each stream, and the scripts that work on it. The caller finds the node that serves the stream. */
 export class RedisStore {
   readonly #options: RedisStoreOptions;
+  /** Never shorter than what stands on it: messages and idempotency keys. */
+  readonly #metaTtlMs: number;
   /** Source of the ids of live-only messages. */
   readonly #source = newEpoch();
   #liveCount = 0;
 
   constructor(options: RedisStoreOptions) {
     this.#options = options;
+    const { historyTtlSeconds, idempotencyTtlSeconds } = options;
+    this.#metaTtlMs = Math.max(minMetaTtlMs, 1000 * historyTtlSeconds, 1000 * idempotencyTtlSeconds);
   }
 
   /** The channel of a stream; what its keys begin with too. The braces keep them all on one node of a cluster. */
@@ -81,7 +85,7 @@ export class RedisStore {
     const [epoch, offset, ts] = await commands.belfryPosition(
       ...this.#keys(stream),
       newEpoch(),
-      metaTtlMs,
+      this.#metaTtlMs,
       known?.epoch ?? "",
       known?.offset ?? 0,
       ...(known?.seen ?? []).flatMap((message) => [message.offset, message.ts]),
@@ -101,19 +105,21 @@ export class RedisStore {
     limit: number,
     onMalformed: () => void,
   ): Promise<HistoryPage> {
-    const reply = await commands.belfryHistoryBuffer(...this.#keys(stream), after + 1, limit, newEpoch(), metaTtlMs);
+    const reply = await commands.belfryHistoryBuffer(
+      ...this.#keys(stream),
+      after + 1,
+      limit,
+      newEpoch(),
+      this.#metaTtlMs,
+    );
     const [epochBytes, last, lost, entries] = reply;
     const epoch = epochBytes.toString();
     const now = Date.now();
     const oldest = now - this.#options.historyTtlSeconds * 1000;
     const decoded: Message[] = [];
     for (const [id, fields] of entries) {
-      try {
-        const message = decodeRecord(stream, epoch, offsetOf(id), fields[1] ?? empty);
-        if (message.expiresAtMs === 0 || message.expiresAtMs > now) decoded.push(message);
-      } catch {
-        onMalformed();
-      }
+      const message = readable(() => decodeRecord(stream, epoch, offsetOf(id), fields[1] ?? empty), onMalformed);
+      if (message && (message.expiresAtMs === 0 || message.expiresAtMs > now)) decoded.push(message);
     }
     const messages = decoded.filter(({ ts }) => ts > oldest);
     // What is too old still stands in a log that goes on being written; it counts as lost all the same.
@@ -132,15 +138,14 @@ export class RedisStore {
   ) {
     const { live, idempotency, collapse = "" } = publication;
     const { historySize, historyTtlSeconds, idempotencyTtlSeconds } = this.#options;
-    const ttlMs = historyTtlSeconds * 1000;
     const [outcome, source, number, receivers] = await client.belfryPublish(
       ...this.#publishKeys(stream, idempotency),
       this.channelOf(stream),
       newEpoch(),
       encodeRecord(publication),
       historySize,
-      ttlMs,
-      Math.max(metaTtlMs, ttlMs, idempotencyTtlSeconds * 1000),
+      historyTtlSeconds * 1000,
+      this.#metaTtlMs,
       ...countedHere(here),
       collapse,
       live ? this.#source : "",

@@ -63,6 +63,16 @@ export function decodeAnswer(payload: Buffer): { readonly request: string; reado
   return { request, answer: JSON.parse(body.toString()) };
 }
 
+/** What a decoder reads; undefined, and `onMalformed` is told, when it cannot: one such thing must not keep others back. */
+export function readable<T>(decode: () => T, onMalformed: () => void): T | undefined {
+  try {
+    return decode();
+  } catch {
+    onMalformed();
+    return undefined;
+  }
+}
+
 /** Reads one entry of a stream's history. */
 export function decodeRecord(stream: Stream, epoch: string, offset: string, record: Buffer): Message {
   const [header, body] = splitLine(record);

@@ -2,7 +2,7 @@ import type { RequestListener } from "node:http";
 import { type EndpointContext, serve } from "./endpoint.ts";
 import type { Route } from "./route.ts";
 
-/** A route whose path has parameters. */
+/** A route, and what its path looks like. */
 interface Pattern {
   readonly route: Route;
   readonly pattern: RegExp;
@@ -18,18 +18,9 @@ export function serveDirectly(
   app: RequestListener,
 ): RequestListener {
   const posts = routes.filter(({ method }) => method === "post");
-  const fixed = new Map(posts.flatMap((route) => (route.path.includes(":") ? [] : [[route.path, route]])));
-  const patterns = posts
-    .filter(({ path }) => path.includes(":"))
-    .map((route) => ({ route, pattern: patternOf(route.path) }));
+  const patterns = posts.map((route) => ({ route, pattern: patternOf(route.path) }));
   return (request, response) => {
-    const path = request.method === "POST" ? (request.url ?? "").split("?", 1)[0] : undefined;
-    const route = path === undefined ? undefined : fixed.get(path);
-    if (route) {
-      void serve(context, request, response, route);
-      return;
-    }
-    const found = path === undefined ? undefined : find(patterns, path);
+    const found = request.method === "POST" ? find(patterns, request.url ?? "") : undefined;
     if (found) void serve(context, request, response, found.route, found.params);
     else app(request, response);
   };
@@ -40,17 +31,21 @@ function patternOf(path: string): RegExp {
   return new RegExp(`^${path.replace(/:(\w+)/g, "(?<$1>[^/]+)")}$`);
 }
 
-function find(patterns: readonly Pattern[], path: string) {
+function find(patterns: readonly Pattern[], url: string) {
+  const path = url.split("?", 1)[0] ?? "";
   for (const { route, pattern } of patterns) {
-    const groups = pattern.exec(path)?.groups;
-    if (!groups) continue;
+    const match = pattern.exec(path);
+    if (!match) continue;
     try {
-      const params = Object.entries(groups).map(([name, value]) => [name, decodeURIComponent(value)]);
-      return { route, params: Object.fromEntries(params) as Record<string, string> };
+      return { route, params: match.groups && decoded(match.groups) };
     } catch {
       // Not percent-encoded UTF-8: express says so.
       return undefined;
     }
   }
   return undefined;
+}
+
+function decoded(groups: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(groups).map(([name, value]) => [name, decodeURIComponent(value)]));
 }

@@ -5,7 +5,8 @@ import type { Stream } from "../protocol/streams.ts";
 import type { Welcome } from "./connection.ts";
 import type { HistoryReader } from "./history-reader.ts";
 import { planResume, type ResumePlan } from "./resume.ts";
-import type { SubscribedStream, SubscribedStreams } from "./subscribed-streams.ts";
+import type { SubscribedStream } from "./subscribed-stream.ts";
+import type { SubscribedStreams } from "./subscribed-streams.ts";
 
 /** A stream that a connection is admitted to, and where it is put in it if it resumes. */
 export interface AdmittedStream {

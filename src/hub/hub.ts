@@ -6,6 +6,7 @@ import type { Position } from "../protocol/positions.ts";
 import type { Resumption } from "../protocol/since.ts";
 import { broadcastStream, type Scope, type Stream, topicStream, userStream } from "../protocol/streams.ts";
 import { type Admission, type AdmittedStream, admitTo, welcomeOf } from "./admission.ts";
+import type { Client } from "./client.ts";
 import type { Connection } from "./connection.ts";
 import { FanOut } from "./fan-out.ts";
 import { HistoryReader } from "./history-reader.ts";
@@ -14,7 +15,8 @@ import { Presence } from "./presence.ts";
 import { Publisher, type PublisherOptions, type Receipt } from "./publisher.ts";
 import type { ConnectionInfo, ReplicaStats } from "./questions.ts";
 import { recover } from "./recovery.ts";
-import { connectionsTo, type SubscribedStream, SubscribedStreams } from "./subscribed-streams.ts";
+import { connectionsTo, type SubscribedStream } from "./subscribed-stream.ts";
+import { SubscribedStreams } from "./subscribed-streams.ts";
 import { Sweeper } from "./sweeper.ts";
 
 /** Settings of {@link Hub}. */
@@ -32,19 +34,6 @@ export interface HubOptions extends PublisherOptions {
   readonly onResume?: (recovered: boolean) => void;
   /** Takes what backends publish around the API; see {@link Hub.deliverHere}. */
   readonly onExternalPublish?: (payload: Buffer) => void;
-}
-
-/** A client as the service's own code sees it. */
-export interface Client {
-  /** Id of the connection. */
-  readonly connection: string;
-  /** null: anonymous. */
-  readonly user: string | null;
-  readonly transport: Connection["transport"];
-  /** The client's address, as far as proxies are trusted. */
-  readonly remote: string;
-  /** Closes the connection with 4403. */
-  disconnect(reason?: string): void;
 }
 
 interface HubEvents {

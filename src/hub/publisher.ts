@@ -4,6 +4,7 @@ import { formatLiveId, newEpoch, type Position } from "../protocol/positions.ts"
 import type { Scope, Stream } from "../protocol/streams.ts";
 import type { FanOut } from "./fan-out.ts";
 import { type MessageDraft, toPublication } from "./messages.ts";
+import { countConnections } from "./subscribed-stream.ts";
 import type { SubscribedStreams } from "./subscribed-streams.ts";
 
 /** Settings of {@link Publisher}. */
@@ -50,7 +51,7 @@ export class Publisher {
       const publication = toPublication(stream, draft, maxPayloadBytes, Date.now());
       const here = this.#streams.get(stream);
       if (here?.fanOut.isFull) await roomIn(here.fanOut);
-      const listening = here && here.fanOut.size + here.recovering.size;
+      const listening = here && countConnections(here);
       const published = await broker.publish(stream, publication, listening);
       onPublish?.(stream.scope, published.replayed ? "replayed" : "accepted");
       return published;

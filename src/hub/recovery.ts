@@ -4,7 +4,7 @@ import type { Position } from "../protocol/positions.ts";
 import type { Connection } from "./connection.ts";
 import { Delivery } from "./delivery.ts";
 import type { HistoryReader } from "./history-reader.ts";
-import type { SubscribedStream } from "./subscribed-streams.ts";
+import type { SubscribedStream } from "./subscribed-stream.ts";
 import { Tail } from "./tail.ts";
 
 /** Pause before history is asked again after it could not be read, in ms. */

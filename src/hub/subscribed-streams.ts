@@ -1,34 +1,10 @@
-import type { Broker, KnownPosition, Message, SeenMessage } from "../broker/broker.ts";
+import type { Broker, KnownPosition, Message } from "../broker/broker.ts";
 import type { Log } from "../log.ts";
 import type { Position } from "../protocol/positions.ts";
 import type { Scope, Stream } from "../protocol/streams.ts";
-import type { Connection } from "./connection.ts";
 import { Delivery } from "./delivery.ts";
 import type { FanOut } from "./fan-out.ts";
-import type { Tail } from "./tail.ts";
-
-/** A stream that this replica is subscribed to, for the connections that listen to it. */
-export interface SubscribedStream {
-  readonly stream: Stream;
-  /** Connections that are handed every message as it comes, and what is on its way to them. */
-  readonly fanOut: FanOut;
-  /** Connections that are still being given what they missed. */
-  readonly recovering: Set<Connection>;
-  /** The newest messages, while somebody recovers. */
-  tail: Tail | undefined;
-  /** The last message that was handed to the fan-out; undefined until the broker has said where the stream stands. */
-  position: Position | undefined;
-  /** The last messages that were there up to that position. */
-  recent: readonly SeenMessage[];
-  /** Registered connections, and those still in their handshake: the subscription lasts while there are any. */
-  holds: number;
-  /** The newest message that came before the position was known: then there is nobody yet to deliver to. */
-  early: Position | undefined;
-  /** The newest offset known to exist; above `position` while history is being read. */
-  seen: number;
-  filling: boolean;
-  subscribing: Promise<void> | undefined;
-}
+import { countConnections, type SubscribedStream } from "./subscribed-stream.ts";
 
 /** Messages read from history at once when a hole is filled. */
 const fillPageSize = 200;
@@ -73,8 +49,8 @@ export class SubscribedStreams {
   /** Streams of a scope that have members. */
   count(scope: Scope): number {
     let count = 0;
-    for (const { stream, fanOut, recovering } of this.#streams.values()) {
-      if (stream.scope === scope && fanOut.size + recovering.size > 0) count++;
+    for (const subscribed of this.#streams.values()) {
+      if (subscribed.stream.scope === scope && countConnections(subscribed) > 0) count++;
     }
     return count;
   }
@@ -293,9 +269,4 @@ export class SubscribedStreams {
     }
     if (!this.#closed) this.#retry ??= setTimeout(() => void this.resubscribe([]), retryMs);
   }
-}
-
-/** Everybody who listens to a stream, those who are still being given what they missed included. */
-export function connectionsTo({ fanOut, recovering }: SubscribedStream): Connection[] {
-  return [...fanOut.members, ...recovering];
 }

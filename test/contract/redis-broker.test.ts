@@ -2,6 +2,7 @@ import { Redis } from "ioredis";
 import { describe, expect, inject, it, onTestFinished } from "vitest";
 import type { Message, Publication } from "../../src/broker/broker.ts";
 import { RedisBroker, type RedisBrokerOptions } from "../../src/broker/redis-broker.ts";
+import { releaseScript } from "../../src/broker/redis-scripts.ts";
 import { createLog } from "../../src/log.ts";
 import { userStream } from "../../src/protocol/streams.ts";
 import { uniquePrefix, until } from "../support/service.ts";
@@ -113,6 +114,14 @@ describe("RedisBroker", () => {
       expect((await broker.subscribe([alice]))[0]?.offset).toBe(2);
     });
 
+    it("begins no stream anew in its old epoch when everything was deleted before the release", async () => {
+      const { redis, redisPrefix } = await start();
+      const channel = `${redisPrefix}:{u:alice}`;
+      const keys = ["meta", "log", "collapse", "once:"].map((name) => `${channel}:${name}`);
+      expect(await redis.eval(releaseScript("PUBLISH"), 4, ...keys, channel, "oldepoch", 1, 10, 60_000, 0, 0)).toBe(-1);
+      expect(await redis.exists(...keys)).toBe(0);
+    });
+
     it("holds back so many and no more", async () => {
       const { broker, redis, redisPrefix } = await start({ redisWaitReplicas: 1 });
       await expect(broker.publish(alice, publication())).rejects.toMatchObject(refused);
@@ -121,6 +130,15 @@ describe("RedisBroker", () => {
         message: "too many messages wait for replicas of Redis",
       });
     });
+  });
+
+  it("keeps a stream's epoch as long as its messages, also when it is only read", async () => {
+    const { broker, redis, redisPrefix } = await start({ historyTtlSeconds: 60 * 86400 });
+    const alice = userStream("alice");
+    await broker.publish(alice, publication());
+    await broker.history(alice, 0, 1);
+    await broker.subscribe([alice]);
+    expect(await redis.ttl(`${redisPrefix}:{u:alice}:meta`)).toBeGreaterThan(59 * 86400);
   });
 
   it("passes over what it cannot read in history, and counts it", async () => {

@@ -8,6 +8,7 @@ import type { Since } from "../../src/protocol/since.ts";
 import { userStream } from "../../src/protocol/streams.ts";
 import { FakeBroker, settled } from "../support/fake-broker.ts";
 import { FakeConnection } from "../support/fake-connection.ts";
+import { step } from "../support/step.ts";
 
 const alice = userStream("alice");
 
@@ -68,23 +69,14 @@ describe("planResume", () => {
 /** What may happen while clients resume. */
 const steps = fc.array(
   fc.oneof(
-    {
-      weight: 5,
-      arbitrary: fc.record({ kind: fc.constant("resume" as const), count: fc.integer({ min: -2, max: 300 }) }),
-    },
-    {
-      weight: 4,
-      arbitrary: fc.record({ kind: fc.constant("publish" as const), count: fc.integer({ min: 1, max: 5 }) }),
-    },
-    {
-      weight: 2,
-      arbitrary: fc.record({ kind: fc.constant("burst" as const), count: fc.integer({ min: 1, max: 1500 }) }),
-    },
-    { weight: 2, arbitrary: fc.record({ kind: fc.constant("publish unheard" as const), count: fc.nat(150) }) },
-    { weight: 2, arbitrary: fc.record({ kind: fc.constant("slow history" as const), count: fc.nat(1) }) },
-    { weight: 3, arbitrary: fc.record({ kind: fc.constant("history answers" as const), count: fc.nat(1) }) },
-    { weight: 1, arbitrary: fc.record({ kind: fc.constant("reconnect" as const), count: fc.nat(1) }) },
-    { weight: 3, arbitrary: fc.record({ kind: fc.constant("settle" as const), count: fc.nat(1) }) },
+    step(5, "resume", fc.integer({ min: -2, max: 300 })),
+    step(4, "publish", fc.integer({ min: 1, max: 5 })),
+    step(2, "burst", fc.integer({ min: 1, max: 1500 })),
+    step(2, "publish unheard", fc.nat(150)),
+    step(2, "slow history"),
+    step(3, "history answers"),
+    step(1, "reconnect"),
+    step(3, "settle"),
   ),
   { maxLength: 30 },
 );

@@ -1,32 +1,31 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { type SubscribedStream, SubscribedStreams } from "../../src/hub/subscribed-streams.ts";
+import type { SubscribedStream } from "../../src/hub/subscribed-stream.ts";
+import { SubscribedStreams } from "../../src/hub/subscribed-streams.ts";
 import { createLog } from "../../src/log.ts";
 import { userStream } from "../../src/protocol/streams.ts";
 import { FakeBroker, settled } from "../support/fake-broker.ts";
 import { RecordingFanOut } from "../support/recording-fan-out.ts";
+import { step } from "../support/step.ts";
 
 const stream = userStream("alice");
 
 /** What may happen to one stream. */
 const steps = fc.array(
   fc.oneof(
-    {
-      weight: 6,
-      arbitrary: fc.record({ kind: fc.constant("publish" as const), count: fc.integer({ min: 1, max: 5 }) }),
-    },
-    { weight: 4, arbitrary: fc.record({ kind: fc.constant("publish unheard" as const), count: fc.nat(250) }) },
-    { weight: 2, arbitrary: fc.record({ kind: fc.constant("repeat" as const), count: fc.nat(10) }) },
-    { weight: 2, arbitrary: fc.record({ kind: fc.constant("reconnect" as const), count: fc.nat(3) }) },
-    { weight: 1, arbitrary: fc.record({ kind: fc.constant("slow history" as const), count: fc.nat(3) }) },
-    { weight: 1, arbitrary: fc.record({ kind: fc.constant("slow subscribe" as const), count: fc.nat(3) }) },
-    { weight: 2, arbitrary: fc.record({ kind: fc.constant("history answers" as const), count: fc.nat(3) }) },
-    { weight: 2, arbitrary: fc.record({ kind: fc.constant("subscribe answers" as const), count: fc.nat(3) }) },
-    { weight: 1, arbitrary: fc.record({ kind: fc.constant("history fails" as const), count: fc.nat(3) }) },
-    { weight: 1, arbitrary: fc.record({ kind: fc.constant("subscribe fails" as const), count: fc.nat(3) }) },
-    { weight: 1, arbitrary: fc.record({ kind: fc.constant("no room" as const), count: fc.nat(3) }) },
-    { weight: 2, arbitrary: fc.record({ kind: fc.constant("room" as const), count: fc.nat(3) }) },
-    { weight: 3, arbitrary: fc.record({ kind: fc.constant("settle" as const), count: fc.nat(3) }) },
+    step(6, "publish", fc.integer({ min: 1, max: 5 })),
+    step(4, "publish unheard", fc.nat(250)),
+    step(2, "repeat", fc.nat(10)),
+    step(2, "reconnect"),
+    step(1, "slow history"),
+    step(1, "slow subscribe"),
+    step(2, "history answers"),
+    step(2, "subscribe answers"),
+    step(1, "history fails"),
+    step(1, "subscribe fails"),
+    step(1, "no room"),
+    step(2, "room"),
+    step(3, "settle"),
   ),
   { maxLength: 40 },
 );

@@ -6,11 +6,17 @@ import { TestClient } from "../support/test-client.ts";
 const redis = await SentinelRedis.start({ replicas: 1 });
 afterAll(() => redis.close());
 
+/** Starts a service that waits for so many replicas of Redis. */
+async function startWaiting(redisWaitReplicas: number, redisPrefix = uniquePrefix()): Promise<Service> {
+  const [service] = await startReplicas(1, { redisUrl: redis.url, redisPrefix, redisWaitReplicas });
+  return service as Service;
+}
+
 describe("REDIS_WAIT_REPLICAS", () => {
   it("shows a message to nobody before enough replicas of Redis have it, and then in its place", async () => {
-    const shared = { redisUrl: redis.url, redisPrefix: uniquePrefix() };
-    const [demanding] = (await startReplicas(1, { ...shared, redisWaitReplicas: 2 })) as [Service];
-    const [content] = (await startReplicas(1, { ...shared, redisWaitReplicas: 1 })) as [Service];
+    const redisPrefix = uniquePrefix();
+    const demanding = await startWaiting(2, redisPrefix);
+    const content = await startWaiting(1, redisPrefix);
     const live = await TestClient.welcomed(content.port, "alice");
     const publish = ({ call }: Service, data: string) =>
       call("POST", "/users/alice/messages", { data }, { "idempotency-key": data });
@@ -34,11 +40,7 @@ describe("REDIS_WAIT_REPLICAS", () => {
   });
 
   it("is waited for by all who publish at the same time together", async () => {
-    const [service] = (await startReplicas(1, {
-      redisUrl: redis.url,
-      redisPrefix: uniquePrefix(),
-      redisWaitReplicas: 1,
-    })) as [Service];
+    const service = await startWaiting(1);
     const client = await TestClient.welcomed(service.port, "alice");
     const answers = await Promise.all(
       Array.from({ length: 300 }, (_, n) => service.call("POST", "/users/alice/messages", { data: n })),
@@ -50,11 +52,7 @@ describe("REDIS_WAIT_REPLICAS", () => {
   });
 
   it("is not waited for by what is live only", async () => {
-    const [service] = (await startReplicas(1, {
-      redisUrl: redis.url,
-      redisPrefix: uniquePrefix(),
-      redisWaitReplicas: 9,
-    })) as [Service];
+    const service = await startWaiting(9);
     const client = await TestClient.welcomed(service.port, "alice");
     expect((await service.call("POST", "/broadcast", { data: 1, ttl: 0 })).status).toBe(202);
     expect(await client.next()).toMatchObject({ data: 1 });

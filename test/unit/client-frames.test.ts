@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { handleClientFrame, type OnMessage } from "../../src/client-frames.ts";
-import type { Client, Hub } from "../../src/hub/hub.ts";
+import type { Client } from "../../src/hub/client.ts";
+import type { Hub } from "../../src/hub/hub.ts";
 import { createLog } from "../../src/log.ts";
 import type { ClientFrame } from "../../src/protocol/frames.ts";
 
