@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import type { IncomingMessage, RequestListener, Server } from "node:http";
 import { hostname } from "node:os";
 import type { Duplex } from "node:stream";
@@ -14,7 +14,7 @@ import { createHttpApp } from "./http/app.ts";
 import { serveDirectly } from "./http/direct.ts";
 import { receiveExternalPublish } from "./http/external-publish.ts";
 import { historyRoutes } from "./http/history-routes.ts";
-import { closeListener, createListener, listen } from "./http/listener.ts";
+import { Listener } from "./http/listener.ts";
 import { openapiRoute } from "./http/openapi.ts";
 import { healthRoutes, operationsRoutes, upgradeRoute } from "./http/operations-routes.ts";
 import { publishRoutes } from "./http/publish-routes.ts";
@@ -66,7 +66,7 @@ export class Belfry {
   readonly #upgrades: Upgrades;
   readonly #heartbeat: Heartbeat;
   readonly #onMessage: OnMessage | undefined;
-  readonly #listeners: { readonly server: Server; readonly port: number; readonly name: "port" | "apiPort" }[] = [];
+  readonly #listeners: { readonly listener: Listener; readonly port: number; readonly name: "port" | "apiPort" }[] = [];
   readonly #onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     this.#upgrade(request, socket, head);
   };
@@ -160,7 +160,7 @@ export class Belfry {
     const graceMs = Math.max(minGraceMs, deadlineMs - performance.now());
     const cut = setTimeout(() => this.#upgrades.terminate(), graceMs);
     try {
-      await Promise.all(this.#listeners.map(({ server }) => closeListener(server, graceMs)));
+      await Promise.all(this.#listeners.map(({ listener }) => listener.close(graceMs)));
       await this.#upgrades.closed();
     } finally {
       clearTimeout(cut);
@@ -189,7 +189,7 @@ export class Belfry {
     return new Hub({
       broker: this.#broker,
       log: this.#log,
-      replica: `${hostname()}-${randomBytes(3).toString("hex")}`,
+      replica: `${hostname()}-${randomUUID().slice(0, 6)}`,
       maxPayloadBytes,
       maxPassBytes: Math.min(maxPassBytes, sendBufferBytes / 2),
       maxConnectionsPerUser,
@@ -257,10 +257,10 @@ export class Belfry {
   }
 
   #addListener(name: "port" | "apiPort", port: number, onRequest: RequestListener): void {
-    const server = createListener(this.#config.handshakeTimeoutMs, onRequest);
-    // Without a listener Node treats an upgrade request as any other: on the API's own port it finds nothing at /ws.
-    if (name === "port") server.on("upgrade", this.#onUpgrade);
-    this.#listeners.push({ server, port, name });
+    const listener = new Listener(this.#config.handshakeTimeoutMs, onRequest);
+    // The API's own port has no WebSocket: an upgrade request is as any other there and finds nothing at /ws.
+    if (name === "port") listener.onUpgrade(this.#onUpgrade);
+    this.#listeners.push({ listener, port, name });
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -272,8 +272,8 @@ export class Belfry {
 
   async #listen(): Promise<void> {
     this.#host?.on("upgrade", this.#onUpgrade);
-    for (const { server, port, name } of this.#listeners) {
-      this.#ports[name] = await listen(server, port, this.#config.host);
+    for (const { listener, port, name } of this.#listeners) {
+      this.#ports[name] = await listener.listen(port, this.#config.host);
     }
     const { redisUrl, host } = this.#config;
     const broker = redisUrl === undefined ? "memory" : "redis";

@@ -1,6 +1,12 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import {
+  type AddressInfo,
+  createServer as createNetServer,
+  type ListenOptions,
+  type Server as NetServer,
+  type Socket,
+} from "node:net";
 import type { Duplex } from "node:stream";
 import { setImmediate as turn } from "node:timers/promises";
 import { BelfryError, type ErrorCode } from "../errors.ts";
@@ -18,8 +24,97 @@ const maxClosingTurns = 1000;
 /** How long an idle HTTP connection is kept, in ms: longer than the 60 s of usual load balancers, which must go first. */
 const keepAliveTimeoutMs = 75_000;
 
-/** Makes an HTTP server whose every wait and size is bounded. */
-export function createListener(handshakeTimeoutMs: number, onRequest: RequestListener): Server {
+/** Sockets that a listener takes connections by, where the system lets them share a port: Node takes one a turn from each. */
+const acceptors = 16;
+
+/**
+ * An HTTP server whose every wait and size is bounded, and which takes many connections in one turn of the event loop: with
+ * one a turn, a replica that is busy delivering would let those who reconnect wait for minutes.
+ */
+export class Listener {
+  readonly #server: Server;
+  /** Take connections for the server, beside itself. */
+  readonly #others: NetServer[] = [];
+  readonly #sockets = new Set<Socket>();
+
+  constructor(handshakeTimeoutMs: number, onRequest: RequestListener) {
+    this.#server = createBoundedServer(handshakeTimeoutMs, onRequest);
+    this.#server.on("connection", (socket) => this.#track(socket));
+  }
+
+  /** Hands upgrades to `websocket` over. Without it every request is served as if it asked for none. */
+  onUpgrade(take: (request: IncomingMessage, socket: Duplex, head: Buffer) => void): void {
+    this.#server.on("upgrade", take);
+  }
+
+  /**
+   * Listens and resolves with the port.
+   *
+   * @throws Error of the system: EADDRINUSE, EACCES, …
+   */
+  async listen(port: number, host: string): Promise<number> {
+    // Who shares a port does not see that another process of the same user has it already.
+    if (port !== 0) await checkFree(port, host);
+    const shared = await listenOn(this.#server, { port, host, reusePort: true }).catch(() => undefined);
+    if (shared === undefined) return listenOn(this.#server, { port, host });
+    while (this.#others.length < acceptors - 1) {
+      // As http's own server makes its sockets.
+      const other = createNetServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+        this.#server.emit("connection", socket);
+      });
+      this.#others.push(other);
+      await listenOn(other, { port: shared, host, reusePort: true });
+    }
+    return shared;
+  }
+
+  /**
+   * Stops taking connections and lets the requests under way end.
+   *
+   * @param timeoutMs after this time what is still open is cut
+   */
+  async close(timeoutMs: number): Promise<void> {
+    if (!this.#server.listening) return;
+    const timer = setTimeout(() => this.#server.closeAllConnections(), timeoutMs);
+    await this.#backlogTaken();
+    const closed = [this.#server, ...this.#others].map((server) => {
+      const isClosed = server.listening ? once(server, "close") : undefined;
+      server.close();
+      return isClosed;
+    });
+    this.#server.closeIdleConnections();
+    // Whoever has connected and said nothing is not idle for Node.
+    for (const socket of this.#sockets) if (socket.bytesRead === 0) socket.destroy();
+    await Promise.all(closed);
+    clearTimeout(timer);
+  }
+
+  #track(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.on("close", () => this.#sockets.delete(socket));
+  }
+
+  /**
+   * Waits for a turn of the event loop in which nobody connected. The system has connected clients that Node did not take
+   * yet; to close the listening sockets would reset them, with the requests that they have sent.
+   */
+  async #backlogTaken(): Promise<void> {
+    let connected = true;
+    const onConnection = () => {
+      connected = true;
+    };
+    this.#server.on("connection", onConnection);
+    // The first turn may be over its polling already.
+    await turn();
+    for (let turns = 0; connected && turns < maxClosingTurns; turns++) {
+      connected = false;
+      await turn();
+    }
+    this.#server.off("connection", onConnection);
+  }
+}
+
+function createBoundedServer(handshakeTimeoutMs: number, onRequest: RequestListener): Server {
   // Known to Node since 22.21 and 24.9, not yet to its types. Other upgrades are ignored, as RFC 9110 section 7.8 allows.
   const upgrades = {
     shouldUpgradeCallback: ({ headers }: IncomingMessage): boolean =>
@@ -45,59 +140,20 @@ export function createListener(handshakeTimeoutMs: number, onRequest: RequestLis
   server.on("checkExpectation", onRequest);
   const noTunnels = new BelfryError("method_not_allowed", "this is no proxy", { allow: ["GET", "POST", "DELETE"] });
   server.on("connect", (_, socket) => refuse(socket, noTunnels));
-  const sockets = new Set<Socket>();
-  openSockets.set(server, sockets);
-  server.on("connection", (socket) => {
-    sockets.add(socket);
-    socket.on("close", () => sockets.delete(socket));
-  });
   return server;
 }
 
-const openSockets = new WeakMap<Server, Set<Socket>>();
+/** Rejects when the port cannot be listened on alone. */
+async function checkFree(port: number, host: string): Promise<void> {
+  const server = createNetServer((socket) => socket.destroy());
+  await listenOn(server, { port, host });
+  await new Promise((resolve) => server.close(resolve));
+}
 
-/** Listens and resolves with the port. */
-export async function listen(server: Server, port: number, host: string): Promise<number> {
-  server.listen(port, host);
+async function listenOn(server: NetServer, options: ListenOptions): Promise<number> {
+  server.listen(options);
   await once(server, "listening");
   return (server.address() as AddressInfo).port;
-}
-
-/**
- * Stops taking connections and lets the requests under way end.
- *
- * @param timeoutMs after this time what is still open is cut
- */
-export async function closeListener(server: Server, timeoutMs: number): Promise<void> {
-  if (!server.listening) return;
-  const timer = setTimeout(() => server.closeAllConnections(), timeoutMs);
-  await backlogTaken(server);
-  const closed = once(server, "close");
-  server.close();
-  server.closeIdleConnections();
-  // Whoever has connected and said nothing is not idle for Node.
-  for (const socket of openSockets.get(server) ?? []) if (socket.bytesRead === 0) socket.destroy();
-  await closed;
-  clearTimeout(timer);
-}
-
-/**
- * Waits for a turn of the event loop in which nobody connected. The system has connected clients that Node did not take
- * yet, one a turn; to close the listening socket would reset them, with the requests that they have sent.
- */
-async function backlogTaken(server: Server): Promise<void> {
-  let connected = true;
-  const onConnection = () => {
-    connected = true;
-  };
-  server.on("connection", onConnection);
-  // The first turn may be over its polling already.
-  await turn();
-  for (let turns = 0; connected && turns < maxClosingTurns; turns++) {
-    connected = false;
-    await turn();
-  }
-  server.off("connection", onConnection);
 }
 
 const clientErrors: Readonly<Record<string, readonly [ErrorCode, string]>> = {

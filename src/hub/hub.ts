@@ -8,7 +8,7 @@ import { broadcastStream, type Scope, type Stream, topicStream, userStream } fro
 import { type Admission, type AdmittedStream, admitTo, welcomeOf } from "./admission.ts";
 import type { Client } from "./client.ts";
 import type { Connection } from "./connection.ts";
-import { FanOut } from "./fan-out.ts";
+import { FanOut, type FanOutOptions } from "./fan-out.ts";
 import { HistoryReader } from "./history-reader.ts";
 import { type MessageDraft, type MessageOptions, toJson } from "./messages.ts";
 import { Presence } from "./presence.ts";
@@ -70,13 +70,19 @@ export class Hub extends EventEmitter<HubEvents> {
         topics: this.#streams.count("topic"),
       }),
     });
+    // One for each scope and not for each stream: there may be many.
+    const fanOutOptions = (scope: Scope): FanOutOptions => ({
+      sweeper: this.#sweeper,
+      maxPassBytes: options.maxPassBytes,
+      onDelivered: (messages, connections) => this.#delivered(scope, messages, connections),
+    });
+    const optionsOf = {
+      broadcast: fanOutOptions("broadcast"),
+      user: fanOutOptions("user"),
+      topic: fanOutOptions("topic"),
+    };
     this.#streams = new SubscribedStreams(options.broker, options.log, {
-      createFanOut: ({ scope }) =>
-        new FanOut({
-          sweeper: this.#sweeper,
-          maxPassBytes: options.maxPassBytes,
-          onDelivered: (messages, connections) => this.#delivered(scope, messages, connections),
-        }),
+      createFanOut: ({ scope }) => new FanOut(optionsOf[scope]),
       lost: (subscribed) => {
         for (const connection of connectionsTo(subscribed)) connection.close("position_lost");
       },

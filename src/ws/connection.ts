@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { WebSocket } from "ws";
 import type { Connection, Welcome } from "../hub/connection.ts";
@@ -33,7 +33,7 @@ export class ConnectionSocket extends WebSocket {
 
 /** One WebSocket, from its registration to its end. */
 export class WsConnection implements Connection {
-  readonly id = randomBytes(12).toString("base64url");
+  readonly id = randomUUID();
   readonly transport = "ws";
   readonly connectedAtMs = Date.now();
   readonly user: string | null;

@@ -131,12 +131,19 @@ export class Upgrades {
     return { user, since };
   }
 
+  /** Apart from where the request is in reach, or the listener would keep it for as long as the connection lives. */
+  #track(ws: ConnectionSocket): void {
+    this.#open.add(ws);
+    ws.on("close", () => this.#open.delete(ws));
+  }
+
   #complete(request: IncomingMessage, socket: Duplex, head: Buffer, user: string | null, admission: Admission): void {
     let upgraded = false;
+    // The answer to the handshake and the welcome go out in one write.
+    socket.cork();
     this.#server.handleUpgrade(request, socket, head, (ws) => {
       upgraded = true;
-      this.#open.add(ws);
-      ws.on("close", () => this.#open.delete(ws));
+      this.#track(ws);
       const { context, hub, onOpen, remoteAddress } = this.#options;
       const connection = new WsConnection(ws, socket, user, remoteAddress(request), context);
       // Before it is registered: in there it may be turned away, or closed by a listener.
@@ -145,6 +152,7 @@ export class Upgrades {
     });
     // `ws` answered the request itself: it saw something wrong that the checks above let pass.
     if (!upgraded) this.#options.hub.dismiss(admission);
+    socket.uncork();
     socket.off("error", ignore);
   }
 }

@@ -148,7 +148,7 @@ describe("frames", () => {
     const { welcome } = await TestClient.welcomed(port, "alice");
     expect(welcome).toEqual({
       type: "welcome",
-      connection: expect.stringMatching(/^[\w-]{16}$/),
+      connection: expect.stringMatching(/^[0-9a-f-]{36}$/),
       user: "alice",
       positions: { broadcast: json.id, user: expect.stringMatching(/^u-[0-9a-z]{1,32}-0$/) },
       recovered: {},
