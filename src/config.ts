@@ -141,6 +141,9 @@ const variables = {
   SEND_BUFFER_BYTES: integer(1)
     .prefault("1048576")
     .meta({ description: "bytes that may wait for one connection before it is closed as slow" }),
+  COMPRESSION: flag.prefault("false").meta({
+    description: "compress messages of 256 bytes to 256 KiB for clients that offer permessage-deflate",
+  }),
   MAX_CONNECTIONS: integer(1).optional().meta({ description: "connections of this replica; more get 503" }),
   MAX_CONNECTIONS_PER_USER: integer(1).prefault("100").meta({ description: "connections of one user on this replica" }),
   OVER_LIMIT: z

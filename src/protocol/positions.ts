@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { type Scope, scopeLetter } from "./streams.ts";
 
 /** A place in a stream: everything up to and including `offset` lies before it. */
@@ -40,5 +39,5 @@ export function parseId(id: string): ScopedPosition | undefined {
 
 /** A new epoch: 12 random characters of `0-9a-f` (48 bits). */
 export function newEpoch(): string {
-  return randomUUID().replaceAll("-", "").slice(0, 12);
+  return crypto.randomUUID().replaceAll("-", "").slice(0, 12);
 }

@@ -6,7 +6,7 @@ import type { Delivery } from "../hub/delivery.ts";
 import { type CloseCause, closeCodes, maxReasonBytes } from "../protocol/close-codes.ts";
 import { type ClientFrame, type ErrorFrame, parseClientFrame, type WelcomeFrame } from "../protocol/frames.ts";
 import { TokenBucket } from "../token-bucket.ts";
-import { jsonFrame, messageFrames } from "./frame.ts";
+import { compressedMessageFrames, jsonFrame, messageFrames } from "./frame.ts";
 
 /** Why a connection ended, as metrics and logs call it. */
 export type EndCause = CloseCause | "client" | "heartbeat" | "protocol_error";
@@ -46,6 +46,8 @@ export class WsConnection implements Connection {
   readonly #ws: ConnectionSocket;
   readonly #socket: Duplex;
   readonly #frames: TokenBucket;
+  /** One of the functions of all connections, so that what it makes is shared. */
+  readonly #encode: typeof messageFrames;
   #malformedInRow = 0;
   #gone = false;
 
@@ -56,6 +58,7 @@ export class WsConnection implements Connection {
     this.#context = context;
     this.user = user;
     this.remote = remote;
+    this.#encode = ws.extensions === "" ? messageFrames : compressedMessageFrames;
     this.#frames = new TokenBucket(context.maxClientFramesPerSecond, this.lastSeenMs);
     ws.connection = this;
     ws.on("message", onMessage);
@@ -78,7 +81,7 @@ export class WsConnection implements Connection {
   }
 
   deliver(delivery: Delivery): boolean {
-    return this.#write(delivery.encodedBy(messageFrames));
+    return this.#write(delivery.encodedBy(this.#encode));
   }
 
   cork(): void {
@@ -91,7 +94,7 @@ export class WsConnection implements Connection {
 
   pace(delivery: Delivery): Promise<void> | undefined {
     const waiting = this.#socket.writableLength;
-    const { length } = delivery.encodedBy(messageFrames);
+    const { length } = delivery.encodedBy(this.#encode);
     if (this.#gone || waiting === 0 || waiting + length <= this.#context.sendBufferBytes / 2) return undefined;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#socket.once("drain", resolve);

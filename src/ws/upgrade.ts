@@ -12,6 +12,7 @@ import type { Log } from "../log.ts";
 import { parseSince, type Resumption } from "../protocol/since.ts";
 import { parseOffer } from "../protocol/subprotocols.ts";
 import { checkHead, refuse } from "../raw-http.ts";
+import { chooseOffer } from "./compression.ts";
 import { type ConnectionContext, ConnectionSocket, WsConnection } from "./connection.ts";
 
 /** Settings of {@link Upgrades}. */
@@ -21,6 +22,8 @@ export interface UpgradeOptions {
   readonly authenticator: Authenticator;
   readonly allowedOrigins: readonly AllowedOrigin[];
   readonly maxPayloadBytes: number;
+  /** Agree to compress messages for clients that offer it. */
+  readonly compression: boolean;
   /** Connections of this replica; undefined: not limited. */
   readonly maxConnections?: number | undefined;
   readonly remoteAddress: (request: IncomingMessage) => string;
@@ -59,7 +62,12 @@ export class Upgrades {
       clientTracking: false,
       // Pings count as frames, and are answered by the connection.
       autoPong: false,
-      perMessageDeflate: false,
+      perMessageDeflate: options.compression && {
+        serverNoContextTakeover: true,
+        clientNoContextTakeover: true,
+        // What a client's frames are inflated into: they are small, and each client has one of its own.
+        zlibInflateOptions: { chunkSize: 1024 },
+      },
       maxPayload: options.maxPayloadBytes,
       WebSocket: ConnectionSocket,
       handleProtocols: (_, request) => {
@@ -139,6 +147,10 @@ export class Upgrades {
 
   #complete(request: IncomingMessage, socket: Duplex, head: Buffer, user: string | null, admission: Admission): void {
     let upgraded = false;
+    const offer = chooseOffer(request.headers["sec-websocket-extensions"]);
+    // `ws` would refuse a client whose offers it cannot serve, instead of declining them.
+    if (offer === undefined) delete request.headers["sec-websocket-extensions"];
+    else request.headers["sec-websocket-extensions"] = offer;
     // The answer to the handshake and the welcome go out in one write.
     socket.cork();
     this.#server.handleUpgrade(request, socket, head, (ws) => {

@@ -118,6 +118,22 @@ describe.each([chromium, node])("$name", ({ name, connect }) => {
     expect(await remote.on(({ ws }) => ws.protocol)).toBe("belfry.v1");
   });
 
+  test("gets compressed messages, and sends compressed ones", async () => {
+    const received: unknown[] = [];
+    const service = await startService({ compression: true, onMessage: ({ data }) => void received.push(data) });
+    const remote = await connect(service, "alice");
+    await framesOf(remote, 1);
+    expect(await remote.on(({ ws }) => ws.extensions)).toContain("permessage-deflate");
+
+    const texts = ["🔔 ".repeat(500), "small", "<p>hello</p>".repeat(5000)];
+    for (const text of texts) await service.belfry.hub.broadcast(text);
+
+    expect((await framesOf(remote, 4)).slice(1).map(({ data }) => data)).toEqual(texts);
+    await remote.on(({ ws }) => ws.send(JSON.stringify({ type: "message", data: "again ".repeat(500) })));
+    await until(() => received.length > 0);
+    expect(received).toEqual(["again ".repeat(500)]);
+  });
+
   test("gets broadcasts and the messages of its user, on every connection, and nobody else's", async () => {
     const service = await startService();
     const zoe = encoded("zoë@example.com");

@@ -27,6 +27,7 @@ class FakeSocket {
 
 class FakeWs extends EventEmitter {
   readonly readyState = 1;
+  readonly extensions = "";
   readonly close = vi.fn<(code: number, reason: Buffer) => void>();
   readonly ping = vi.fn();
   readonly pong = vi.fn();
