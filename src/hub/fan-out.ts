@@ -1,6 +1,6 @@
 import type { Message } from "../broker/broker.ts";
-import type { Connection } from "./connection.ts";
 import { Delivery } from "./delivery.ts";
+import type { Member, MessageSource, Numbered } from "./member.ts";
 import type { Sweepable, Sweeper } from "./sweeper.ts";
 
 /** Settings of {@link FanOut}. */
@@ -15,7 +15,7 @@ export interface FanOutOptions {
 /** Bytes of messages that may wait until those who bring more have to wait too. */
 const maxWaitingBytes = 1024 * 1024;
 
-/** Connections written to between two looks at the clock. */
+/** Members that are looked at between two looks at the clock. */
 const looks = 32;
 
 /** One way through the members with all messages that had come when it began. */
@@ -25,8 +25,8 @@ interface Pass {
   readonly first: number;
   readonly last: number;
   readonly bytes: number;
-  readonly connections: readonly Connection[];
-  /** Index of the next connection. */
+  readonly members: readonly Member[];
+  /** Index of the next member. */
   next: number;
 }
 
@@ -35,16 +35,19 @@ interface Pass {
  * writes them as one buffer to one member after the other, a slice of them in each turn of the event loop; what comes
  * meanwhile waits for the next pass. So an idle stream has no delay, and a busy one needs the fewer writes the busier it
  * is, while connections, requests and other streams have their turns in between.
+ *
+ * A member to whom other streams owe something that came before is handed that first, so that a connection sees all
+ * messages of its streams in the order in which they came to this replica.
  */
-export class FanOut implements Sweepable {
+export class FanOut implements Sweepable, MessageSource {
   readonly #options: FanOutOptions;
   /** Each with the number of the last message that came before it was a member. */
-  readonly #members = new Map<Connection, number>();
-  /** Those that wait for the next pass. */
-  #waiting: Message[] = [];
+  readonly #members = new Map<Member, number>();
+  /** Those of the pass, and behind them those that wait for the next. */
+  #pending: Numbered[] = [];
   /** Number of the newest message. */
   #newest = 0;
-  /** Of all that are not written to everybody yet. */
+  /** Of all that are pending. */
   #bytes = 0;
   #pass: Pass | undefined;
   #isDue = false;
@@ -54,8 +57,8 @@ export class FanOut implements Sweepable {
     this.#options = options;
   }
 
-  /** Connections that are handed every message. */
-  get members(): Iterable<Connection> {
+  /** Those that are handed every message. */
+  get members(): Iterable<Member> {
     return this.#members.keys();
   }
 
@@ -64,19 +67,21 @@ export class FanOut implements Sweepable {
   }
 
   /** Makes a connection a member: it is handed every message that comes from now on, and none that came before. */
-  join(connection: Connection): void {
-    this.#members.set(connection, this.#newest);
+  join(member: Member): void {
+    this.#members.set(member, this.#newest);
+    member.sources.push(this);
   }
 
-  leave(connection: Connection): void {
-    this.#members.delete(connection);
+  leave(member: Member): void {
+    if (!this.#members.delete(member)) return;
+    member.sources.splice(member.sources.indexOf(this), 1);
   }
 
   /** Takes the next message of the stream. */
   push(message: Message): void {
-    this.#newest++;
+    this.#newest = this.#options.sweeper.nextNumber();
     if (this.#members.size === 0) return;
-    this.#waiting.push(message);
+    this.#pending.push({ number: this.#newest, message });
     this.#bytes += message.body.length;
     if (this.#isDue) return;
     this.#isDue = true;
@@ -93,49 +98,85 @@ export class FanOut implements Sweepable {
     while (this.isFull) await new Promise<void>((resolve) => this.#onRoom.push(resolve));
   }
 
+  hasBefore(number: number): boolean {
+    const [oldest] = this.#pending;
+    return oldest !== undefined && oldest.number < number;
+  }
+
+  owedTo(member: Member, upTo: number): Numbered[] {
+    const joined = this.#members.get(member) ?? upTo;
+    const after = Math.max(joined, member.handed);
+    return this.#pending.filter(({ number }) => number > after && number <= upTo);
+  }
+
   /** Goes on with the pass, or begins one. */
   sweep(untilMs: number): boolean {
     this.#pass ??= this.#begin();
     const pass = this.#pass;
     let written = 0;
-    for (let n = 1; pass.next < pass.connections.length; n++) {
-      const connection = pass.connections[pass.next++];
-      if (connection && this.#write(connection, pass)) written++;
+    for (let n = 1; pass.next < pass.members.length; n++) {
+      const member = pass.members[pass.next] as Member;
+      if (this.#isAllOwed(member, pass)) {
+        member.handed = pass.last;
+        if (member.connection.deliver(pass.delivery)) written++;
+        pass.next++;
+      } else {
+        // The rest of what is too much for one write goes out in the next turn.
+        if (!this.#handOwed(member, pass)) break;
+        pass.next++;
+      }
       if (n % looks === 0 && performance.now() >= untilMs) break;
     }
     if (written > 0) this.#options.onDelivered(pass.delivery.messages, written);
-    if (pass.next < pass.connections.length) return true;
+    if (pass.next < pass.members.length) return true;
     this.#end(pass);
     return this.#isDue;
   }
 
   #begin(): Pass {
+    const messages: Message[] = [];
     let bytes = 0;
-    let count = 0;
-    for (const { body } of this.#waiting) {
-      if (count > 0 && bytes + body.length > this.#options.maxPassBytes) break;
-      bytes += body.length;
-      count++;
+    let last = 0;
+    for (const { number, message } of this.#pending) {
+      if (messages.length > 0 && bytes + message.body.length > this.#options.maxPassBytes) break;
+      messages.push(message);
+      bytes += message.body.length;
+      last = number;
     }
-    const first = this.#newest - this.#waiting.length + 1;
-    const messages = this.#waiting.slice(0, count);
-    this.#waiting = this.#waiting.slice(count);
-    const connections = [...this.#members.keys()];
-    return { delivery: new Delivery(messages), first, last: first + count - 1, bytes, connections, next: 0 };
+    const first = this.#pending[0]?.number ?? 0;
+    return { delivery: new Delivery(messages), first, last, bytes, members: [...this.#members.keys()], next: 0 };
   }
 
-  #write(connection: Connection, { delivery, first, last }: Pass): boolean {
-    const joined = this.#members.get(connection);
-    // It has left, or came when all of these had been there.
-    if (joined === undefined || joined >= last) return false;
-    if (joined < first) return connection.deliver(delivery);
-    return connection.deliver(new Delivery(delivery.messages.slice(joined - first + 1)));
+  /** True when the member is to be handed the messages of the pass, all of them, and nothing else: nearly always. */
+  #isAllOwed(member: Member, { first, last }: Pass): boolean {
+    const joined = this.#members.get(member) ?? last;
+    if (joined >= first || member.handed >= first) return false;
+    for (const source of member.sources) if (source !== this && source.hasBefore(last)) return false;
+    return true;
   }
 
-  #end({ bytes }: Pass): void {
+  /** Hands over what all streams owe up to the end of the pass; false when that is more than is written at once. */
+  #handOwed(member: Member, { last }: Pass): boolean {
+    const owed = member.owed(last);
+    const messages: Message[] = [];
+    let bytes = 0;
+    for (const { message } of owed) {
+      bytes += message.body.length;
+      if (messages.length > 0 && bytes > this.#options.maxPassBytes) break;
+      messages.push(message);
+    }
+    const newest = owed[messages.length - 1];
+    if (!newest) return true;
+    member.handed = newest.number;
+    if (member.connection.deliver(new Delivery(messages))) this.#options.onDelivered(messages, 1);
+    return messages.length === owed.length;
+  }
+
+  #end({ bytes, delivery }: Pass): void {
     this.#pass = undefined;
+    this.#pending = this.#pending.slice(delivery.messages.length);
     this.#bytes -= bytes;
-    this.#isDue = this.#waiting.length > 0;
+    this.#isDue = this.#pending.length > 0;
     if (this.isFull) return;
     for (const resolve of this.#onRoom.splice(0)) resolve();
   }

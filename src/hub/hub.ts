@@ -8,8 +8,9 @@ import { broadcastStream, type Scope, type Stream, topicStream, userStream } fro
 import { type Admission, type AdmittedStream, admitTo, welcomeOf } from "./admission.ts";
 import type { Client } from "./client.ts";
 import type { Connection } from "./connection.ts";
-import { FanOut, type FanOutOptions } from "./fan-out.ts";
+import { FanOut } from "./fan-out.ts";
 import { HistoryReader } from "./history-reader.ts";
+import { Member } from "./member.ts";
 import { type MessageDraft, type MessageOptions, toJson } from "./messages.ts";
 import { Presence } from "./presence.ts";
 import { Publisher, type PublisherOptions, type Receipt } from "./publisher.ts";
@@ -36,6 +37,12 @@ export interface HubOptions extends PublisherOptions {
   readonly onExternalPublish?: (payload: Buffer) => void;
 }
 
+/** A connection that is registered. */
+interface Registration {
+  readonly member: Member;
+  readonly streams: readonly SubscribedStream[];
+}
+
 interface HubEvents {
   /** A client was registered. */
   connect: [client: Client];
@@ -51,11 +58,10 @@ export class Hub extends EventEmitter<HubEvents> {
   readonly #options: HubOptions;
   readonly #broker: Broker;
   readonly #streams: SubscribedStreams;
-  readonly #sweeper = new Sweeper();
   readonly #reader: HistoryReader;
   readonly #presence: Presence;
   readonly #publisher: Publisher;
-  readonly #registered = new Map<Connection, readonly SubscribedStream[]>();
+  readonly #registered = new Map<Connection, Registration>();
 
   constructor(options: HubOptions) {
     super();
@@ -70,19 +76,13 @@ export class Hub extends EventEmitter<HubEvents> {
         topics: this.#streams.count("topic"),
       }),
     });
-    // One for each scope and not for each stream: there may be many.
-    const fanOutOptions = (scope: Scope): FanOutOptions => ({
-      sweeper: this.#sweeper,
+    const fanOutOptions = {
+      sweeper: new Sweeper(),
       maxPassBytes: options.maxPassBytes,
-      onDelivered: (messages, connections) => this.#delivered(scope, messages, connections),
-    });
-    const optionsOf = {
-      broadcast: fanOutOptions("broadcast"),
-      user: fanOutOptions("user"),
-      topic: fanOutOptions("topic"),
+      onDelivered: (messages: readonly Message[], connections: number) => this.#delivered(messages, connections),
     };
     this.#streams = new SubscribedStreams(options.broker, options.log, {
-      createFanOut: ({ scope }) => new FanOut(optionsOf[scope]),
+      createFanOut: () => new FanOut(fanOutOptions),
       lost: (subscribed) => {
         for (const connection of connectionsTo(subscribed)) connection.close("position_lost");
       },
@@ -196,17 +196,15 @@ export class Hub extends EventEmitter<HubEvents> {
    */
   register(connection: Connection, admission: Admission): boolean {
     if (!this.#makeRoom(connection, admission)) return false;
-    this.#registered.set(
-      connection,
-      admission.streams.map(({ subscribed }) => subscribed),
-    );
+    const member = new Member(connection);
+    this.#registered.set(connection, { member, streams: admission.streams.map(({ subscribed }) => subscribed) });
     connection.welcome(welcomeOf(admission));
     for (const { subscribed, plan, page } of admission.streams) {
       if (plan) {
         this.#options.onResume?.(plan.recovered);
-        void recover(connection, subscribed, plan.from, this.#reader, page);
+        void recover(member, subscribed, plan.from, this.#reader, page);
       } else {
-        subscribed.fanOut.join(connection);
+        subscribed.fanOut.join(member);
       }
     }
     this.#emit("connect", connection);
@@ -215,11 +213,11 @@ export class Hub extends EventEmitter<HubEvents> {
 
   /** Takes a connection out; does nothing when it is not registered. */
   unregister(connection: Connection): void {
-    const streams = this.#registered.get(connection);
-    if (!streams) return;
+    const registration = this.#registered.get(connection);
+    if (!registration) return;
     this.#registered.delete(connection);
-    for (const subscribed of streams) {
-      subscribed.fanOut.leave(connection);
+    for (const subscribed of registration.streams) {
+      subscribed.fanOut.leave(registration.member);
       subscribed.recovering.delete(connection);
       this.#streams.release(subscribed);
     }
@@ -259,10 +257,10 @@ export class Hub extends EventEmitter<HubEvents> {
     await this.#broker.close();
   }
 
-  #delivered(scope: Scope, messages: readonly Message[], connections: number): void {
+  #delivered(messages: readonly Message[], connections: number): void {
     const { onDelivered } = this.#options;
     const now = Date.now();
-    for (const { ts } of messages) onDelivered?.(scope, connections, Math.max(0, now - ts) / 1000);
+    for (const { stream, ts } of messages) onDelivered?.(stream.scope, connections, Math.max(0, now - ts) / 1000);
   }
 
   /** Applies the limit of connections per user; false when the connection was turned away. */

@@ -4,6 +4,7 @@ import type { Position } from "../protocol/positions.ts";
 import type { Connection } from "./connection.ts";
 import { Delivery } from "./delivery.ts";
 import type { HistoryReader } from "./history-reader.ts";
+import type { Member } from "./member.ts";
 import type { SubscribedStream } from "./subscribed-stream.ts";
 import { Tail } from "./tail.ts";
 
@@ -21,16 +22,17 @@ const lagMs = 10;
  * @param first a page that begins there or before, if one was read already
  */
 export async function recover(
-  connection: Connection,
+  member: Member,
   subscribed: SubscribedStream,
   from: Position,
   reader: HistoryReader,
   first?: HistoryPage,
 ): Promise<void> {
+  const { connection } = member;
   subscribed.recovering.add(connection);
   subscribed.tail ??= new Tail(subscribed.position?.offset ?? 0);
   try {
-    await replay(connection, subscribed, from, reader, first);
+    await replay(member, subscribed, from, reader, first);
   } finally {
     subscribed.recovering.delete(connection);
     if (subscribed.recovering.size === 0) subscribed.tail = undefined;
@@ -38,12 +40,13 @@ export async function recover(
 }
 
 async function replay(
-  connection: Connection,
+  member: Member,
   subscribed: SubscribedStream,
   { epoch, offset: begin }: Position,
   reader: HistoryReader,
   first: HistoryPage | undefined,
 ): Promise<void> {
+  const { connection } = member;
   let done = begin;
   let known = first;
   while (!connection.gone && subscribed.position?.epoch === epoch) {
@@ -51,7 +54,7 @@ async function replay(
     const rest = done <= here ? subscribed.tail?.behind(done) : undefined;
     if (rest || done === here) {
       // No await from here to the end: nothing can come in between.
-      if ((rest ?? []).every((message) => connection.deliver(Delivery.of(message)))) subscribed.fanOut.join(connection);
+      if ((rest ?? []).every((message) => connection.deliver(Delivery.of(message)))) subscribed.fanOut.join(member);
       return;
     }
     if (done > here) {

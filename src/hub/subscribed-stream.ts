@@ -30,7 +30,7 @@ export interface SubscribedStream {
 
 /** Everybody who listens to a stream, those who are still being given what they missed included. */
 export function connectionsTo({ fanOut, recovering }: SubscribedStream): Connection[] {
-  return [...fanOut.members, ...recovering];
+  return [...Array.from(fanOut.members, ({ connection }) => connection), ...recovering];
 }
 
 /** How many they are. */

@@ -16,7 +16,7 @@ const recentMessages = 5;
 const retryMs = 500;
 
 interface Callbacks {
-  readonly createFanOut: (stream: Stream) => FanOut;
+  readonly createFanOut: () => FanOut;
   /** The history does not reach back to the members' position: they must be closed to resume. */
   readonly lost: (subscribed: SubscribedStream) => void;
 }
@@ -153,7 +153,7 @@ export class SubscribedStreams {
   #add(stream: Stream): SubscribedStream {
     const subscribed: SubscribedStream = {
       stream,
-      fanOut: this.#callbacks.createFanOut(stream),
+      fanOut: this.#callbacks.createFanOut(),
       recovering: new Set(),
       tail: undefined,
       position: undefined,

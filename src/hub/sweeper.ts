@@ -22,7 +22,13 @@ const maxSliceMs = 20;
 export class Sweeper {
   readonly #due = new Fifo<Sweepable>();
   #isScheduled = false;
+  #number = 0;
   #scheduledMs = 0;
+
+  /** The next number of a message, whatever its stream. */
+  nextNumber(): number {
+    return ++this.#number;
+  }
 
   /** Lets a stream have turns until it has nothing more to do. */
   add(stream: Sweepable): void {

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Message } from "../../../src/broker/broker.ts";
 import { FanOut } from "../../../src/hub/fan-out.ts";
+import { Member } from "../../../src/hub/member.ts";
 import { Sweeper } from "../../../src/hub/sweeper.ts";
 import { userStream } from "../../../src/protocol/streams.ts";
 import { FakeBroker, settled } from "../../support/fake-broker.ts";
@@ -27,9 +28,13 @@ function create(maxPassBytes = 1000): FanOut {
 
 /** Connections that are members. */
 function join(count: number): FakeConnection[] {
-  const connections = Array.from({ length: count }, () => new FakeConnection());
-  for (const connection of connections) fanOut.join(connection);
-  return connections;
+  return joinMembers(count).map(({ connection }) => connection as FakeConnection);
+}
+
+function joinMembers(count: number): Member[] {
+  const members = Array.from({ length: count }, () => new Member(new FakeConnection()));
+  for (const member of members) fanOut.join(member);
+  return members;
 }
 
 /** Hands the next messages of the stream over, and gives their ids. */
@@ -81,11 +86,11 @@ describe("a fan-out", () => {
   });
 
   it("writes nothing to those who have left, and does not count them", () => {
-    const [one, two] = join(2);
+    const [one, two] = joinMembers(2) as [Member, Member];
     const ids = push(1);
-    if (one) fanOut.leave(one);
+    fanOut.leave(one);
     fanOut.sweep(over);
-    expect([one?.ids, two?.ids]).toEqual([[], ids]);
+    expect([one, two].map(({ connection }) => (connection as FakeConnection).ids)).toEqual([[], ids]);
     expect(written).toEqual([[ids, 1]]);
   });
 

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Message } from "../../../src/broker/broker.ts";
+import { Member } from "../../../src/hub/member.ts";
 import { SubscribedStreams } from "../../../src/hub/subscribed-streams.ts";
 import { createLog } from "../../../src/log.ts";
 import { broadcastStream, topicStream, userStream } from "../../../src/protocol/streams.ts";
@@ -208,7 +209,7 @@ describe("count", () => {
     await streams.hold(userStream("bob"));
     await streams.hold(topicStream("news"));
     expect(streams.count("user")).toBe(0);
-    subscribed.fanOut.join(new FakeConnection("alice"));
+    subscribed.fanOut.join(new Member(new FakeConnection("alice")));
     expect([streams.count("user"), streams.count("topic")]).toEqual([1, 0]);
   });
 });
