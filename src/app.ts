@@ -4,7 +4,8 @@ import { hostname } from "node:os";
 import type { Duplex } from "node:stream";
 import type { Express } from "express";
 import { ApiKeys } from "./auth/api-keys.ts";
-import { FlagAuthenticator } from "./auth/authenticator.ts";
+import { type Authenticator, FlagAuthenticator } from "./auth/authenticator.ts";
+import { JwtAuthenticator, type JwtKey } from "./auth/jwt.ts";
 import type { Broker } from "./broker/broker.ts";
 import { MemoryBroker } from "./broker/memory-broker.ts";
 import { RedisBroker } from "./broker/redis-broker.ts";
@@ -19,6 +20,7 @@ import { openapiRoute } from "./http/openapi.ts";
 import { healthRoutes, operationsRoutes, upgradeRoute } from "./http/operations-routes.ts";
 import { publishRoutes } from "./http/publish-routes.ts";
 import { remoteAddressOf } from "./http/remote-address.ts";
+import { revocationRoute } from "./http/revocation-route.ts";
 import type { Route } from "./http/route.ts";
 import { userRoutes } from "./http/user-routes.ts";
 import type { Client } from "./hub/client.ts";
@@ -205,18 +207,23 @@ export class Belfry {
   }
 
   #createUpgrades(): Upgrades {
-    const { allowAnonymous, trustProxy } = this.#config;
+    const authenticator = this.#createAuthenticator();
+    const frameContext = {
+      hub: this.hub,
+      log: this.#log,
+      onMessage: this.#onMessage,
+      authenticator: this.#config.authMode === "jwt" ? authenticator : undefined,
+    };
     return new Upgrades({
       ...this.#config,
       hub: this.hub,
       log: this.#log,
-      authenticator: new FlagAuthenticator(allowAnonymous),
-      remoteAddress: remoteAddressOf(trustProxy),
+      authenticator,
+      remoteAddress: remoteAddressOf(this.#config.trustProxy),
       context: {
         ...this.#config,
         onGone: (connection, cause) => this.#gone(connection, cause),
-        onFrame: (connection, frame) =>
-          handleClientFrame(frame, this.hub.clientOf(connection), this.hub, this.#log, this.#onMessage),
+        onFrame: (connection, frame) => handleClientFrame(frame, connection, frameContext),
       },
       onOpen: (connection) => {
         this.#heartbeat.add(connection);
@@ -224,6 +231,17 @@ export class Belfry {
       },
       onRefused: ({ code }) => this.#metrics.droppedConnections.inc({ reason: `refused_${code}` }),
     });
+  }
+
+  #createAuthenticator(): Authenticator {
+    const { authMode, jwtSecret, jwtPublicKey, jwtJwksUrl, jwtIssuer, jwtAudience, jwtUserClaim } = this.#config;
+    if (authMode === "none") return new FlagAuthenticator();
+    let key: JwtKey | undefined;
+    if (jwtSecret !== undefined) key = { kind: "secret", secret: jwtSecret };
+    if (jwtPublicKey) key = { kind: "public", key: jwtPublicKey };
+    if (jwtJwksUrl) key = { kind: "jwks", url: jwtJwksUrl };
+    if (!key) throw new TypeError("authMode is jwt: set one of jwtSecret, jwtPublicKey and jwtJwksUrl");
+    return new JwtAuthenticator({ key, issuer: jwtIssuer, audience: jwtAudience, userClaim: jwtUserClaim });
   }
 
   #gone(connection: WsConnection, cause: EndCause): void {
@@ -251,6 +269,7 @@ export class Belfry {
       ...publishRoutes(this.hub, this.#config.maxPayloadBytes),
       ...historyRoutes(this.hub),
       ...userRoutes(this.hub),
+      revocationRoute(this.hub, this.#config.authMode, this.#config.revocationTtlSeconds),
       ...operationsRoutes(this.hub, this.#metrics),
     ];
     return [...routes, openapiRoute([...publicRoutes, ...routes], version)];

@@ -1,104 +1,24 @@
-import { isIP } from "node:net";
 import { z } from "zod";
+import {
+  flag,
+  integer,
+  list,
+  milliseconds,
+  parseApiKey,
+  parsedBy,
+  parseHttpUrl,
+  parseOrigin,
+  parsePublicKey,
+  parseTrustProxy,
+  type TrustProxy,
+} from "./config-values.ts";
 import { parseRedisUrl, redisUrlForms } from "./redis-url.ts";
-
-/** Rights of an API key, each one apart. `read`: look at users and history; `admin`: disconnect users. */
-const rights = ["publish", "read", "admin"] as const;
-export type Right = (typeof rights)[number];
-
-/** One entry of API_KEYS. */
-export interface ApiKeyConfig {
-  /** What logs and limits call the key; `key1`, `key2`, … when not named. */
-  readonly name: string;
-  readonly secret: string;
-  readonly rights: readonly Right[];
-}
 
 /** What `belfry serve --help` and the docs say about a variable, beside its default. */
 interface Meta {
   readonly description: string;
   /** Shown instead of the value in messages and help. */
   readonly secret?: true;
-}
-
-const maxTimerMs = 2 ** 31 - 1;
-
-function integer(min: number, max: number = Number.MAX_SAFE_INTEGER) {
-  const expected =
-    max === Number.MAX_SAFE_INTEGER ? `a whole number of at least ${min}` : `a whole number from ${min} to ${max}`;
-  return z
-    .string()
-    .refine((text) => /^\d{1,16}$/.test(text) && Number(text) >= min && Number(text) <= max, `is not ${expected}`)
-    .transform(Number);
-}
-
-const milliseconds = (min: number) => integer(min, maxTimerMs);
-const flag = z.enum(["true", "false"], "is neither true nor false").transform((text) => text === "true");
-
-function list<T>(parse: (entry: string, index: number) => T | string) {
-  return z.string().transform((text, context): T[] => {
-    const entries: T[] = [];
-    for (const [index, entry] of text.split(",").entries()) {
-      const parsed = parse(entry.trim(), index);
-      if (typeof parsed === "string") context.addIssue({ code: "custom", message: parsed });
-      else entries.push(parsed);
-    }
-    return entries;
-  });
-}
-
-/** Where a browser page may come from. */
-export type AllowedOrigin =
-  | { readonly kind: "any" }
-  | { readonly kind: "exact"; readonly origin: string }
-  | { readonly kind: "subdomains"; readonly scheme: string; readonly suffix: string };
-
-function parseOrigin(entry: string): AllowedOrigin | string {
-  if (entry === "*") return { kind: "any" };
-  const match = /^(https?):\/\/(\*\.)?([a-z0-9.-]+(?::\d{1,5})?|\[[0-9a-f:]+\](?::\d{1,5})?)$/i.exec(entry);
-  const [, scheme = "", wildcard, name = ""] = match ?? [];
-  // URL brings case and default ports into the form that browsers send, and knows which ports and addresses there are.
-  const example = `${scheme}://${wildcard ? "x." : ""}${name}`;
-  if (!match || !URL.canParse(example)) {
-    return "has an entry that is neither *, nor like https://app.example.com or https://*.example.com";
-  }
-  const { origin, host } = new URL(example);
-  return wildcard
-    ? { kind: "subdomains", scheme: scheme.toLowerCase(), suffix: host.slice(1) }
-    : { kind: "exact", origin };
-}
-
-function parseApiKey(entry: string, index: number): ApiKeyConfig | string {
-  const parts = entry.split(":");
-  const [name, secret, given] = parts.length === 1 ? [`key${index + 1}`, entry] : parts;
-  if (!name || !secret || parts.length > 3) {
-    return `has an entry (number ${index + 1}) that is neither secret, nor name:secret, nor name:secret:right+right`;
-  }
-  const wanted = given === undefined ? [...rights] : given.split("+");
-  if (!/^[\x21-\x7e]+$/.test(secret)) {
-    return `has an entry (number ${index + 1}) whose secret holds what no header can carry: use visible ASCII without spaces`;
-  }
-  const unknown = wanted.filter((right) => !(rights as readonly string[]).includes(right));
-  if (unknown.length > 0) return `has an entry (number ${index + 1}) with a right other than ${rights.join(", ")}`;
-  return { name, secret, rights: wanted as Right[] };
-}
-
-/** `false`, a number of proxies in front, or their addresses. */
-export type TrustProxy = false | number | readonly string[];
-
-function parseTrustProxy(text: string): TrustProxy | undefined {
-  if (text === "false") return false;
-  if (/^\d{1,3}$/.test(text)) return Number(text) || false;
-  const addresses = text.split(",").map((entry) => entry.trim());
-  return addresses.every(isAddressOrRange) ? addresses : undefined;
-}
-
-/** True for what proxy-addr takes: an address, one with a prefix length, or one of its names for private ranges. */
-function isAddressOrRange(text: string): boolean {
-  if (["loopback", "linklocal", "uniquelocal"].includes(text)) return true;
-  const [, address = "", prefix = "1"] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
-  const version = isIP(address);
-  return version !== 0 && Number(prefix) >= 1 && Number(prefix) <= (version === 4 ? 32 : 128);
 }
 
 const variables = {
@@ -121,9 +41,26 @@ const variables = {
     description: "replicas of Redis that must have a message before it is delivered and answered 202",
   }),
   AUTH_MODE: z
-    .enum(["none"], "is not none")
+    .enum(["none", "jwt"], "is neither none nor jwt")
     .default("none")
-    .meta({ description: "none: the flag is the user id, so anyone can be anyone" }),
+    .meta({ description: "none: the flag is the user id, so anyone can be anyone; jwt: it is a signed token" }),
+  JWT_SECRET: z
+    .string()
+    .refine((text) => !text.includes("-----BEGIN"), "is a PEM document; a public key belongs into JWT_PUBLIC_KEY")
+    .optional()
+    .meta({ description: "secret that tokens are signed with (HS256, HS384, HS512), 32 bytes or more", secret: true }),
+  JWT_PUBLIC_KEY: parsedBy(parsePublicKey)
+    .optional()
+    .meta({ description: "public key, in PEM, of the key that tokens are signed with (RS, PS, ES, EdDSA)" }),
+  JWT_JWKS_URL: parsedBy(parseHttpUrl)
+    .optional()
+    .meta({ description: "where the issuer publishes its public keys as a JWKS" }),
+  JWT_ISSUER: z.string().optional().meta({ description: "iss that tokens must have; unset: any" }),
+  JWT_AUDIENCE: z.string().optional().meta({ description: "aud that tokens must have; unset: any" }),
+  JWT_USER_CLAIM: z.string().default("sub").meta({ description: "claim that holds the user id" }),
+  REVOCATION_TTL_SECONDS: integer(1, 365 * 86400)
+    .prefault("2592000")
+    .meta({ description: "how long a revocation is kept: at least as long as a token lives" }),
   ALLOW_ANONYMOUS: flag.prefault("false").meta({ description: "let clients without a flag in, for broadcasts only" }),
   ALLOW_INSECURE: flag
     .prefault("false")
@@ -165,6 +102,9 @@ const variables = {
   PONG_TIMEOUT_MS: milliseconds(10)
     .prefault("10000")
     .meta({ description: "silence of a client after PING_INTERVAL_MS that ends the connection" }),
+  MAX_CONNECTION_AGE_MS: milliseconds(1000)
+    .optional()
+    .meta({ description: "time after 80 to 100 % of which a connection is closed with 1001, to come back elsewhere" }),
   HISTORY_SIZE: integer(1, 1_000_000).prefault("1000").meta({ description: "messages kept of each stream" }),
   HISTORY_TTL_SECONDS: integer(1, 365 * 86400)
     .prefault("86400")
@@ -175,19 +115,7 @@ const variables = {
   MEMORY_HISTORY_BYTES: integer(0)
     .prefault("268435456")
     .meta({ description: "in memory: bytes kept of all streams together; the oldest go first" }),
-  TRUST_PROXY: z
-    .string()
-    .transform((text, context) => {
-      const value = parseTrustProxy(text);
-      if (value === undefined) {
-        context.addIssue({
-          code: "custom",
-          message: "is not false, a number of hops, or addresses such as 10.0.0.0/8",
-        });
-        return z.NEVER;
-      }
-      return value;
-    })
+  TRUST_PROXY: parsedBy<TrustProxy>(parseTrustProxy)
     .prefault("false")
     .meta({ description: "whose X-Forwarded-For to believe: false, a number of hops, or addresses" }),
   DRAIN_TIMEOUT_MS: milliseconds(0)
@@ -232,24 +160,48 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   const given = Object.fromEntries(Object.keys(variables).map((name) => [name, env[name] || undefined]));
   const result = schema.safeParse(given);
   const problems = result.success ? [] : result.error.issues.map((issue) => describe(issue, given));
-  if (result.success && result.data.API_PORT && result.data.API_PORT === result.data.PORT) {
-    problems.push("API_PORT: is the same as PORT; leave it unset to serve everything on one port");
-  }
-  if (result.success && result.data.REDIS_WAIT_REPLICAS > 0 && !result.data.REDIS_URL) {
-    problems.push("REDIS_WAIT_REPLICAS: is set without REDIS_URL; in memory there is nothing to wait for");
-  }
-  if (env["NODE_ENV"] === "production" && given["ALLOW_INSECURE"] !== "true") {
-    if ((given["AUTH_MODE"] ?? "none") === "none") {
-      problems.push(
-        "AUTH_MODE: is none in production, so anyone can be anyone; ALLOW_INSECURE=true starts all the same",
-      );
-    }
-    if (!given["API_KEYS"]) {
-      problems.push("API_KEYS: is unset in production, so anyone can publish; ALLOW_INSECURE=true starts all the same");
-    }
-  }
+  if (result.success) problems.push(...contradictions(result.data));
+  if (env["NODE_ENV"] === "production" && given["ALLOW_INSECURE"] !== "true") problems.push(...openings(given));
   if (!result.success || problems.length > 0) throw new ConfigError(problems);
   return Object.fromEntries(Object.entries(result.data).map(([name, value]) => [camelCase(name), value])) as Config;
+}
+
+/** What is wrong with values that are fine each by itself. */
+function contradictions(values: Values): string[] {
+  const problems: string[] = [];
+  const { API_PORT, PORT, REDIS_WAIT_REPLICAS, REDIS_URL, AUTH_MODE } = values;
+  if (API_PORT && API_PORT === PORT) {
+    problems.push("API_PORT: is the same as PORT; leave it unset to serve everything on one port");
+  }
+  if (REDIS_WAIT_REPLICAS > 0 && !REDIS_URL) {
+    problems.push("REDIS_WAIT_REPLICAS: is set without REDIS_URL; in memory there is nothing to wait for");
+  }
+  const keys = (["JWT_SECRET", "JWT_PUBLIC_KEY", "JWT_JWKS_URL"] as const).filter((name) => values[name] !== undefined);
+  if (AUTH_MODE === "jwt" && keys.length !== 1) {
+    const found = keys.length === 0 ? "none is set" : `${keys.join(" and ")} are set`;
+    problems.push(`AUTH_MODE: is jwt, which takes one of JWT_SECRET, JWT_PUBLIC_KEY and JWT_JWKS_URL; ${found}`);
+  }
+  if (AUTH_MODE === "none" && keys.length > 0) {
+    problems.push(`${keys[0]}: is set, but AUTH_MODE is none, so no token would be checked; set AUTH_MODE=jwt`);
+  }
+  return problems;
+}
+
+/** What would let anyone in. */
+function openings(given: Readonly<Record<string, string | undefined>>): string[] {
+  const problems: string[] = [];
+  const { AUTH_MODE = "none", API_KEYS, JWT_SECRET } = given;
+  if (AUTH_MODE === "none") {
+    problems.push("AUTH_MODE: is none in production, so anyone can be anyone; ALLOW_INSECURE=true starts all the same");
+  }
+  if (!API_KEYS) {
+    problems.push("API_KEYS: is unset in production, so anyone can publish; ALLOW_INSECURE=true starts all the same");
+  }
+  // RFC 7518 section 3.2.
+  if (JWT_SECRET && Buffer.byteLength(JWT_SECRET) < 32) {
+    problems.push("JWT_SECRET: has less than 32 bytes, so it can be guessed; ALLOW_INSECURE=true starts all the same");
+  }
+  return problems;
 }
 
 function camelCase(name: string): string {

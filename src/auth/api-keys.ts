@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import type { ApiKeyConfig, Right } from "../config.ts";
+import type { ApiKeyConfig, Right } from "../config-values.ts";
 import { BelfryError } from "../errors.ts";
 import { TokenBucket } from "../token-bucket.ts";
 import { bearerToken } from "./bearer.ts";

@@ -1,4 +1,4 @@
-import type { AllowedOrigin } from "../config.ts";
+import type { AllowedOrigin } from "../config-values.ts";
 
 /**
  * Whether a page of this origin may connect. A client that is no browser sends no `Origin` and is let in: the check keeps

@@ -172,6 +172,17 @@ export interface Broker {
    */
   ask(stream: Stream, question: unknown): Promise<unknown[]>;
 
+  /**
+   * Keeps a revocation for all replicas, until its time is over. Nobody is told of it: whoever adds one asks the others too.
+   *
+   * @param text what the caller makes of it; the same text is kept once
+   * @throws BelfryError `unavailable` when too many are kept
+   */
+  addRevocation(text: string, expiresAtMs: number): Promise<void>;
+
+  /** The revocations whose time is not over, in no order. */
+  revocations(): Promise<string[]>;
+
   /** Resolves when the broker can do its work now, rejects with `unavailable` and the reason when it cannot. */
   check(): Promise<void>;
 
@@ -190,6 +201,16 @@ export interface BrokerOptions {
   readonly historyTtlSeconds: number;
   /** How long an idempotency key is remembered, in seconds. */
   readonly idempotencyTtlSeconds: number;
+}
+
+/** Most revocations that are kept. */
+export const maxRevocations = 100_000;
+
+/** No more are kept: what is old has to expire first. */
+export function tooManyRevocations(): BelfryError {
+  return new BelfryError("unavailable", `${maxRevocations} revocations are in force already`, {
+    retryAfterSeconds: 60,
+  });
 }
 
 /** An idempotency key was used before, for something else. */

@@ -9,8 +9,10 @@ import {
   type Idempotency,
   idempotencyConflict,
   type Message,
+  maxRevocations,
   type Publication,
   type Published,
+  tooManyRevocations,
 } from "./broker.ts";
 
 /** Settings of {@link MemoryBroker}. */
@@ -69,6 +71,8 @@ export class MemoryBroker implements Broker {
   readonly #instance = newEpoch();
   /** By stream and idempotency key, in the order in which they expire. */
   readonly #firsts = new Map<string, First>();
+  /** When each is over. */
+  readonly #revocations = new Map<string, number>();
   #bytes = 0;
   #liveCount = 0;
   #handler: BrokerHandler | undefined;
@@ -138,6 +142,18 @@ export class MemoryBroker implements Broker {
   async ask(stream: Stream, question: unknown): Promise<unknown[]> {
     if (!this.#subscribed.has(stream.key) || !this.#handler) return [];
     return [this.#handler.onQuestion(stream, question)];
+  }
+
+  async addRevocation(text: string, expiresAtMs: number): Promise<void> {
+    const kept = await this.revocations();
+    if (kept.length >= maxRevocations) throw tooManyRevocations();
+    this.#revocations.set(text, expiresAtMs);
+  }
+
+  async revocations(): Promise<string[]> {
+    const now = Date.now();
+    for (const [text, expiresAtMs] of this.#revocations) if (expiresAtMs <= now) this.#revocations.delete(text);
+    return [...this.#revocations.keys()];
   }
 
   async check(): Promise<void> {}

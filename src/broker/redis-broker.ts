@@ -82,6 +82,15 @@ export class RedisBroker implements Broker {
     await this.#run("claim", this.#store.claimKeyOf(idempotency), (node) => this.#store.claim(node, idempotency));
   }
 
+  async addRevocation(text: string, expiresAtMs: number): Promise<void> {
+    const store = this.#store;
+    await this.#run("revoke", store.revocationsKey, (node) => store.addRevocation(node, text, expiresAtMs));
+  }
+
+  async revocations(): Promise<string[]> {
+    return this.#run("revocations", this.#store.revocationsKey, (node) => this.#store.revocations(node));
+  }
+
   async subscribe(
     streams: readonly Stream[],
     known: readonly (KnownPosition | undefined)[] = [],

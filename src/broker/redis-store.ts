@@ -7,8 +7,10 @@ import {
   idempotencyConflict,
   type KnownPosition,
   type Message,
+  maxRevocations,
   type Publication,
   type Published,
+  tooManyRevocations,
 } from "./broker.ts";
 import { type RedisClient, redisUnavailable } from "./redis-client.ts";
 import type { RedisNode } from "./redis-node.ts";
@@ -78,6 +80,23 @@ export class RedisStore {
     const ttlMs = this.#options.idempotencyTtlSeconds * 1000;
     const known = await commands.belfryClaim(this.claimKeyOf(idempotency), fingerprint, ttlMs);
     if (known !== fingerprint) throw idempotencyConflict();
+  }
+
+  /** The key of the revocations. */
+  get revocationsKey(): string {
+    return `${this.#options.redisPrefix}:revocations`;
+  }
+
+  /** See {@link Broker.addRevocation}. */
+  async addRevocation({ commands }: RedisNode, text: string, expiresAtMs: number): Promise<void> {
+    await commands.zremrangebyscore(this.revocationsKey, "-inf", Date.now());
+    if ((await commands.zcard(this.revocationsKey)) >= maxRevocations) throw tooManyRevocations();
+    await commands.zadd(this.revocationsKey, expiresAtMs, text);
+  }
+
+  /** See {@link Broker.revocations}. */
+  async revocations({ commands }: RedisNode): Promise<string[]> {
+    return commands.zrangebyscore(this.revocationsKey, `(${Date.now()}`, "+inf");
   }
 
   /** Where a stream stands; `known` is where the caller has been. */

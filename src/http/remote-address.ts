@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import proxyAddr from "proxy-addr";
-import type { TrustProxy } from "../config.ts";
+import type { TrustProxy } from "../config-values.ts";
 
 /** Makes the function that finds a client's address, believing `X-Forwarded-For` as far as it is told to. */
 export function remoteAddressOf(trustProxy: TrustProxy): (request: IncomingMessage) => string {

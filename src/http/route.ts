@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import type { Idempotency } from "../broker/broker.ts";
-import type { Right } from "../config.ts";
+import type { Right } from "../config-values.ts";
 
 /** A request as a route's handler gets it: known to be allowed, parsed and valid. */
 export interface Call {

@@ -85,6 +85,9 @@ export const answers = {
     })
     .meta({ id: "User" }),
   closed: z.object({ closed: z.int().min(0) }).meta({ id: "Closed" }),
+  revoked: z
+    .object({ until: z.int().meta({ description: "When the revocation is forgotten, in ms since the Unix epoch." }) })
+    .meta({ id: "Revoked" }),
   problem: z
     .object({
       type: z.string(),
@@ -95,6 +98,19 @@ export const answers = {
     })
     .meta({ id: "Problem", description: "RFC 9457 problem details." }),
 };
+
+/** Body of a revocation. */
+export const revocationSchema = z
+  .strictObject({
+    user: nameSchema.optional().meta({ description: "Only tokens of this user." }),
+    jti: z.string().min(1).max(1024).optional().meta({ description: "Only the token with this id." }),
+    before: z.number().positive().optional().meta({
+      description:
+        "Only tokens issued before it: seconds since the Unix epoch, as in their iat, or ms. Default: now, unless jti is given.",
+    }),
+  })
+  .refine((given) => Object.values(given).some((value) => value !== undefined), "expected user, jti or before")
+  .meta({ id: "Revocation", description: "The tokens for which everything that is given holds.", minProperties: 1 });
 
 /** Query of the calls that read history. */
 export const historyQuerySchema = z.object({

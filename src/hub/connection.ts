@@ -1,3 +1,4 @@
+import type { Token } from "../credentials.ts";
 import type { CloseCause } from "../protocol/close-codes.ts";
 import type { Delivery } from "./delivery.ts";
 
@@ -18,6 +19,8 @@ export interface Connection {
   readonly id: string;
   /** Whose connection it is; null when anonymous. */
   readonly user: string | null;
+  /** What it was let in with, or has renewed that with since; undefined where there is nothing that could expire. */
+  readonly token: Token | undefined;
   readonly transport: Transport;
   /** When it was registered, in ms since the Unix epoch. */
   readonly connectedAtMs: number;
@@ -45,6 +48,9 @@ export interface Connection {
    * worth asking again, at the latest when the connection has ended.
    */
   pace(delivery: Delivery): Promise<void> | undefined;
+
+  /** Takes a newer token in place of the one that it has. */
+  renew(token: Token | undefined): void;
 
   /** True from the moment the connection is going. */
   readonly gone: boolean;

@@ -1,5 +1,7 @@
 import { EventEmitter } from "node:events";
 import type { Broker, HistoryPage, Idempotency, Message } from "../broker/broker.ts";
+import type { Credentials } from "../credentials.ts";
+import { BelfryError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { closeCodes } from "../protocol/close-codes.ts";
 import type { Position } from "../protocol/positions.ts";
@@ -16,6 +18,7 @@ import { Presence } from "./presence.ts";
 import { Publisher, type PublisherOptions, type Receipt } from "./publisher.ts";
 import type { ConnectionInfo, ReplicaStats } from "./questions.ts";
 import { recover } from "./recovery.ts";
+import { type Revocation, Revocations } from "./revocations.ts";
 import { connectionsTo, type SubscribedStream } from "./subscribed-stream.ts";
 import { SubscribedStreams } from "./subscribed-streams.ts";
 import { Sweeper } from "./sweeper.ts";
@@ -61,6 +64,7 @@ export class Hub extends EventEmitter<HubEvents> {
   readonly #reader: HistoryReader;
   readonly #presence: Presence;
   readonly #publisher: Publisher;
+  readonly #revocations: Revocations;
   readonly #registered = new Map<Connection, Registration>();
 
   constructor(options: HubOptions) {
@@ -68,7 +72,9 @@ export class Hub extends EventEmitter<HubEvents> {
     this.#options = options;
     this.#broker = options.broker;
     this.#reader = new HistoryReader(options.broker);
+    this.#revocations = new Revocations(options.broker, options.log, () => this.#closeRevoked());
     this.#presence = new Presence(options.broker, options.replica, {
+      revoke: (revocation) => this.#revocations.add(revocation),
       connectionsTo: (stream) => this.#connectionsTo(stream),
       statsHere: () => ({
         connections: this.#registered.size,
@@ -97,7 +103,10 @@ export class Hub extends EventEmitter<HubEvents> {
       onMessage: (message) => this.#streams.accept(message),
       onQuestion: (stream, question) => this.#presence.answer(stream, question),
       onExternalPublish: (payload) => this.#options.onExternalPublish?.(payload),
-      onConnected: (streams) => void this.#streams.resubscribe(streams),
+      onConnected: (streams) => {
+        void this.#streams.resubscribe(streams);
+        void this.#revocations.load();
+      },
     });
   }
 
@@ -168,15 +177,17 @@ export class Hub extends EventEmitter<HubEvents> {
    * Prepares the registration of a connection while its handshake is still open, so that whoever sees the connection open
    * misses nothing from then on. Give it to `register` or to `dismiss`.
    *
-   * @param user null: anonymous
    * @param since the streams that the client resumes; of an anonymous client's, only broadcasts count
-   * @throws BelfryError `unavailable`
+   * @throws BelfryError `unauthorized` when the credentials were revoked, `unavailable`
    */
-  async admit(user: string | null, since: Resumption = {}): Promise<Admission> {
+  async admit(credentials: Credentials, since: Resumption = {}): Promise<Admission> {
+    const { user } = credentials;
     const streams: AdmittedStream[] = [];
     try {
       streams.push(await admitTo(broadcastStream, since.broadcast, this.#streams, this.#reader));
       if (user !== null) streams.push(await admitTo(userStream(user), since.user, this.#streams, this.#reader));
+      await this.#revocations.loaded;
+      this.#checkRevoked(credentials);
       return { streams };
     } catch (error) {
       this.dismiss({ streams });
@@ -234,6 +245,29 @@ export class Hub extends EventEmitter<HubEvents> {
     return this.#presence.disconnect(user);
   }
 
+  /**
+   * Gives a connection newer credentials of the same user.
+   *
+   * @throws BelfryError `forbidden` when they are somebody else's, `unauthorized` when they were revoked
+   */
+  renew(connection: Connection, credentials: Credentials): void {
+    if (credentials.user !== connection.user) {
+      throw new BelfryError("forbidden", "the token is of another user; connect with it");
+    }
+    this.#checkRevoked(credentials);
+    connection.renew(credentials.token);
+  }
+
+  /**
+   * Revokes tokens on all replicas, and closes with 4401 the connections that were let in with them.
+   *
+   * @throws BelfryError `unavailable`
+   */
+  async revoke(revocation: Revocation): Promise<void> {
+    await this.#revocations.keep(revocation);
+    await this.#presence.tellOfRevocation(revocation);
+  }
+
   /** What this replica holds. */
   statsHere(): ReplicaStats {
     return this.#presence.statsHere();
@@ -254,7 +288,18 @@ export class Hub extends EventEmitter<HubEvents> {
   /** Lets go of the broker; connections are not closed here. */
   async close(): Promise<void> {
     this.#streams.close();
+    this.#revocations.close();
     await this.#broker.close();
+  }
+
+  #checkRevoked(credentials: Credentials): void {
+    if (this.#revocations.cover(credentials)) throw new BelfryError("unauthorized", "the token was revoked");
+  }
+
+  #closeRevoked(): void {
+    for (const connection of this.#registered.keys()) {
+      if (this.#revocations.cover(connection)) connection.close("unauthorized", "the token was revoked");
+    }
   }
 
   #delivered(messages: readonly Message[], connections: number): void {

@@ -2,11 +2,13 @@ import type { Broker } from "../broker/broker.ts";
 import { broadcastStream, type Stream, userStream } from "../protocol/streams.ts";
 import type { Connection } from "./connection.ts";
 import { type ConnectionInfo, isQuestion, type Question, type ReplicaStats } from "./questions.ts";
+import type { Revocation } from "./revocations.ts";
 
 /** What presence needs to know of this replica. */
 interface Here {
   readonly connectionsTo: (stream: Stream) => Connection[];
   readonly statsHere: () => Omit<ReplicaStats, "replica">;
+  readonly revoke: (revocation: Revocation) => void;
 }
 
 /**
@@ -47,10 +49,19 @@ export class Presence {
     return this.#ask<ReplicaStats>(broadcastStream, { kind: "stats" });
   }
 
+  /** Tells every replica of a revocation, this one included. Rejects with `unavailable`. */
+  async tellOfRevocation(revocation: Revocation): Promise<void> {
+    await this.#ask(broadcastStream, { kind: "revoke", revocation });
+  }
+
   /** Answers a replica's question, this one's own among them; undefined when the question is not known. */
-  answer(stream: Stream, question: unknown): ConnectionInfo[] | ReplicaStats | number | undefined {
+  answer(stream: Stream, question: unknown): ConnectionInfo[] | ReplicaStats | number | true | undefined {
     if (!isQuestion(question)) return undefined;
     if (question.kind === "stats") return this.statsHere();
+    if (question.kind === "revoke") {
+      this.#here.revoke(question.revocation);
+      return true;
+    }
     const connections = this.#here.connectionsTo(stream);
     if (question.kind === "disconnect") {
       for (const connection of connections) connection.close("forbidden");

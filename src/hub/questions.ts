@@ -1,4 +1,5 @@
 import type { Transport } from "./connection.ts";
+import type { Revocation } from "./revocations.ts";
 
 /** What the hub of one replica asks those of the others; each goes to the replicas subscribed to one stream. */
 export type Question =
@@ -7,12 +8,14 @@ export type Question =
   /** To a user's stream: close the user's connections. Answer: how many there were. */
   | { readonly kind: "disconnect" }
   /** To the broadcast stream, so to every replica: how much do you hold? Answer: {@link ReplicaStats}. */
-  | { readonly kind: "stats" };
+  | { readonly kind: "stats" }
+  /** To the broadcast stream: these tokens are not valid any more. Answer: true. */
+  | { readonly kind: "revoke"; readonly revocation: Revocation };
 
 /** True for a question that this version knows; another version may ask others. */
 export function isQuestion(question: unknown): question is Question {
   const kind = (question as { kind?: unknown } | null)?.kind;
-  return kind === "connections" || kind === "disconnect" || kind === "stats";
+  return kind === "connections" || kind === "disconnect" || kind === "stats" || kind === "revoke";
 }
 
 /** One connection, as the API shows it. */

@@ -29,9 +29,10 @@ export interface ErrorFrame {
  * - `malformed`: not a JSON object, or a member is missing or of the wrong kind
  * - `unknown_type`: `type` names no frame
  * - `unsupported`: a frame that this service has nothing to do with, such as `message` where no `onMessage` is set
- * - `failed`: the service's `onMessage` threw
+ * - `unauthorized`, `forbidden`: the token of an `auth` frame is not valid, or is of another user
+ * - `failed`: the service's `onMessage` threw, or the token could not be checked
  */
-export type FrameErrorCode = "malformed" | "unknown_type" | "unsupported" | "failed";
+export type FrameErrorCode = "malformed" | "unknown_type" | "unsupported" | "unauthorized" | "forbidden" | "failed";
 
 /** Chosen by the client to match answers to frames: a number within ±2^53, or a text of at most 128 characters. */
 export type FrameRef = string | number;

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { WebSocket } from "ws";
+import type { Credentials, Token } from "../credentials.ts";
 import type { Connection, Welcome } from "../hub/connection.ts";
 import type { Delivery } from "../hub/delivery.ts";
 import { type CloseCause, closeCodes, maxReasonBytes } from "../protocol/close-codes.ts";
@@ -42,6 +43,9 @@ export class WsConnection implements Connection {
   lastSeenMs = performance.now();
   /** When the next ping is due, by the same clock. */
   nextPingMs = 0;
+  /** When it has lived long enough, by the same clock. */
+  oldAtMs = Number.POSITIVE_INFINITY;
+  token: Token | undefined;
   readonly #context: ConnectionContext;
   readonly #ws: ConnectionSocket;
   readonly #socket: Duplex;
@@ -52,11 +56,18 @@ export class WsConnection implements Connection {
   #gone = false;
 
   /** @param socket the stream under `ws`; whole frames are written to it beside those that `ws` writes itself */
-  constructor(ws: ConnectionSocket, socket: Duplex, user: string | null, remote: string, context: ConnectionContext) {
+  constructor(
+    ws: ConnectionSocket,
+    socket: Duplex,
+    { user, token }: Credentials,
+    remote: string,
+    context: ConnectionContext,
+  ) {
     this.#ws = ws;
     this.#socket = socket;
     this.#context = context;
     this.user = user;
+    this.token = token;
     this.remote = remote;
     this.#encode = ws.extensions === "" ? messageFrames : compressedMessageFrames;
     this.#frames = new TokenBucket(context.maxClientFramesPerSecond, this.lastSeenMs);
@@ -103,6 +114,10 @@ export class WsConnection implements Connection {
       this.#socket.off("drain", resolve);
       this.#socket.off("close", resolve);
     });
+  }
+
+  renew(token: Token | undefined): void {
+    this.token = token;
   }
 
   get gone(): boolean {

@@ -6,14 +6,20 @@ export interface HeartbeatOptions {
   readonly pingIntervalMs: number;
   /** Silence after that which ends the connection, in ms. */
   readonly pongTimeoutMs: number;
+  /** Time after 80 to 100 % of which a connection is closed, in ms; undefined: never. */
+  readonly maxConnectionAgeMs?: number | undefined;
 }
 
 /** Looks in one ping interval; more is more exact and costs more. */
 const looksPerInterval = 25;
 
+/** Over which a client that is closed for its age spreads its return, in ms; the ages are spread already. */
+const ageWindowMs = "1000";
+
 /**
  * Pings all clients and ends those from which nothing comes, with one timer for all of them. Each pause between two pings
- * is a random 80 to 100 % of the interval, so that clients that connected together do not stay in step.
+ * is a random 80 to 100 % of the interval, so that clients that connected together do not stay in step. Closes those whose
+ * token has expired, and those that are old, too.
  */
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
@@ -29,7 +35,10 @@ export class Heartbeat {
   }
 
   add(connection: WsConnection): void {
-    connection.nextPingMs = performance.now() + this.#pauseMs();
+    const { pingIntervalMs, maxConnectionAgeMs = Number.POSITIVE_INFINITY } = this.#options;
+    const nowMs = performance.now();
+    connection.nextPingMs = nowMs + spread(pingIntervalMs);
+    connection.oldAtMs = nowMs + spread(maxConnectionAgeMs);
     this.#connections.add(connection);
   }
 
@@ -43,17 +52,23 @@ export class Heartbeat {
 
   #look(nowMs: number): void {
     const deadBeforeMs = nowMs - this.#options.pingIntervalMs - this.#options.pongTimeoutMs;
+    const wallMs = Date.now();
     for (const connection of this.#connections) {
       if (connection.lastSeenMs < deadBeforeMs) {
         connection.terminate();
+      } else if ((connection.token?.expiresAtMs ?? Number.POSITIVE_INFINITY) <= wallMs) {
+        connection.close("unauthorized", "the token has expired");
+      } else if (connection.oldAtMs <= nowMs) {
+        connection.close("going_away", ageWindowMs);
       } else if (connection.nextPingMs <= nowMs) {
-        connection.nextPingMs = nowMs + this.#pauseMs();
+        connection.nextPingMs = nowMs + spread(this.#options.pingIntervalMs);
         connection.ping();
       }
     }
   }
+}
 
-  #pauseMs(): number {
-    return this.#options.pingIntervalMs * (0.8 + Math.random() * 0.2);
-  }
+/** A random 80 to 100 %. */
+function spread(ms: number): number {
+  return ms * (0.8 + Math.random() * 0.2);
 }

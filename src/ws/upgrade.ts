@@ -4,11 +4,13 @@ import { type Server, type ServerOptions, WebSocketServer } from "ws";
 import type { Authenticator } from "../auth/authenticator.ts";
 import { bearerToken } from "../auth/bearer.ts";
 import { isOriginAllowed } from "../auth/origins.ts";
-import type { AllowedOrigin } from "../config.ts";
+import type { AllowedOrigin } from "../config-values.ts";
+import type { Credentials } from "../credentials.ts";
 import { BelfryError, toBelfryError } from "../errors.ts";
 import type { Admission } from "../hub/admission.ts";
 import type { Hub } from "../hub/hub.ts";
 import type { Log } from "../log.ts";
+import { closeCodes } from "../protocol/close-codes.ts";
 import { parseSince, type Resumption } from "../protocol/since.ts";
 import { parseOffer } from "../protocol/subprotocols.ts";
 import { checkHead, refuse } from "../raw-http.ts";
@@ -21,6 +23,8 @@ export interface UpgradeOptions {
   readonly log: Log;
   readonly authenticator: Authenticator;
   readonly allowedOrigins: readonly AllowedOrigin[];
+  /** Let clients in that present nothing. */
+  readonly allowAnonymous: boolean;
   readonly maxPayloadBytes: number;
   /** Agree to compress messages for clients that offer it. */
   readonly compression: boolean;
@@ -98,27 +102,41 @@ export class Upgrades {
     socket.on("error", ignore);
     this.#handshakes++;
     let admission: Admission | undefined;
+    let presented: string | undefined;
     try {
-      const { user, since } = this.#check(request);
-      admission = await this.#options.hub.admit(user, since);
+      const { hub, authenticator } = this.#options;
+      const checked = this.#check(request);
+      presented = checked.presented;
+      const credentials = presented === undefined ? anonymous : await authenticator.authenticate(presented);
+      admission = await hub.admit(credentials, checked.since);
       if (this.#draining) throw draining();
       if (socket.destroyed || !socket.writable) throw new BelfryError("malformed", "the client has gone");
-      this.#complete(request, socket, head, user, admission);
+      this.#register(request, socket, head, credentials, admission);
     } catch (thrown) {
       if (admission) this.#options.hub.dismiss(admission);
-      const error = toBelfryError(thrown);
-      const err = error.level === "error" ? { err: error.cause } : {};
-      this.#options.log[error.level]({ code: error.code, detail: error.message, ...err }, "upgrade refused");
-      this.#options.onRefused(error);
-      refuse(socket, error);
+      this.#refuse(request, socket, head, toBelfryError(thrown), presented !== undefined);
     } finally {
       this.#handshakes--;
     }
   }
 
+  #refuse(request: IncomingMessage, socket: Duplex, head: Buffer, error: BelfryError, hasPresented: boolean): void {
+    const { log, onRefused } = this.#options;
+    const err = error.level === "error" ? { err: error.cause } : {};
+    log[error.level]({ code: error.code, detail: error.message, ...err }, "upgrade refused");
+    onRefused(error);
+    // A browser shows a refused handshake as 1006, whatever the reason: this one must reach the page.
+    if (error.code === "unauthorized" && hasPresented && socket.writable) {
+      const { code } = closeCodes.unauthorized;
+      this.#upgrade(request, socket, head, (ws) => ws.on("error", ignore).close(code, error.message));
+    } else {
+      refuse(socket, error);
+    }
+  }
+
   /** Everything that can be decided at once. */
-  #check(request: IncomingMessage): { user: string | null; since: Resumption } {
-    const { allowedOrigins, authenticator, maxConnections } = this.#options;
+  #check(request: IncomingMessage): { presented: string | undefined; since: Resumption } {
+    const { allowedOrigins, allowAnonymous, maxConnections } = this.#options;
     const [path, query = ""] = request.url?.split("?", 2) ?? [];
     if (path !== wsPath) throw new BelfryError("not_found", "the WebSocket is at /ws");
     checkHead(request);
@@ -133,19 +151,34 @@ export class Upgrades {
     }
     const offer = parseOffer(headers["sec-websocket-protocol"]);
     if (typeof offer === "string") throw new BelfryError("malformed", offer);
-    const { user } = authenticator.authenticate(offer.flag ?? bearerToken(headers.authorization));
+    const presented = offer.flag ?? bearerToken(headers.authorization);
+    if (presented === undefined && !allowAnonymous) {
+      throw new BelfryError("unauthorized", "say who you are: offer the user id or token in Sec-WebSocket-Protocol");
+    }
     const since = parseSince(query);
     if (typeof since === "string") throw new BelfryError("malformed", since);
-    return { user, since };
+    return { presented, since };
   }
 
-  /** Apart from where the request is in reach, or the listener would keep it for as long as the connection lives. */
-  #track(ws: ConnectionSocket): void {
-    this.#open.add(ws);
-    ws.on("close", () => this.#open.delete(ws));
+  #register(
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    credentials: Credentials,
+    admission: Admission,
+  ): void {
+    const { context, hub, onOpen, remoteAddress } = this.#options;
+    const upgraded = this.#upgrade(request, socket, head, (ws) => {
+      const connection = new WsConnection(ws, socket, credentials, remoteAddress(request), context);
+      // Before it is registered: in there it may be turned away, or closed by a listener.
+      onOpen(connection);
+      hub.register(connection, admission);
+    });
+    if (!upgraded) hub.dismiss(admission);
   }
 
-  #complete(request: IncomingMessage, socket: Duplex, head: Buffer, user: string | null, admission: Admission): void {
+  /** Completes the handshake; false when `ws` answered the request itself, since it saw something wrong that the checks let pass. */
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, onOpen: (ws: ConnectionSocket) => void): boolean {
     let upgraded = false;
     const offer = chooseOffer(request.headers["sec-websocket-extensions"]);
     // `ws` would refuse a client whose offers it cannot serve, instead of declining them.
@@ -156,18 +189,22 @@ export class Upgrades {
     this.#server.handleUpgrade(request, socket, head, (ws) => {
       upgraded = true;
       this.#track(ws);
-      const { context, hub, onOpen, remoteAddress } = this.#options;
-      const connection = new WsConnection(ws, socket, user, remoteAddress(request), context);
-      // Before it is registered: in there it may be turned away, or closed by a listener.
-      onOpen(connection);
-      hub.register(connection, admission);
+      onOpen(ws);
     });
-    // `ws` answered the request itself: it saw something wrong that the checks above let pass.
-    if (!upgraded) this.#options.hub.dismiss(admission);
     socket.uncork();
     socket.off("error", ignore);
+    return upgraded;
+  }
+
+  /** Apart from where the request is in reach, or the listener would keep it for as long as the connection lives. */
+  #track(ws: ConnectionSocket): void {
+    this.#open.add(ws);
+    ws.on("close", () => this.#open.delete(ws));
   }
 }
+
+/** Nothing was presented, and that is allowed. */
+const anonymous: Credentials = { user: null };
 
 function ignore(): void {}
 

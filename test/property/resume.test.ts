@@ -148,7 +148,7 @@ async function startHub() {
 
 async function resume(hub: Hub, since: number): Promise<FakeConnection> {
   const connection = new FakeConnection("alice");
-  const admission = await hub.admit("alice", { user: { epoch: "e1", offset: since } });
+  const admission = await hub.admit({ user: "alice" }, { user: { epoch: "e1", offset: since } });
   hub.register(connection, admission);
   return connection;
 }

@@ -36,6 +36,8 @@ export class FakeBroker implements Broker {
   readonly subscribed = new Set<string>();
   /** What was called, in order, such as `subscribe b u:alice` or `history b 3`. */
   readonly calls: string[] = [];
+  /** The revocations. */
+  readonly kept = new Set<string>();
   handler: BrokerHandler | undefined;
   readonly #logs = new Map<string, FakeLog>();
   readonly #gates = new Map<Operation, PromiseWithResolvers<void>>();
@@ -128,6 +130,14 @@ export class FakeBroker implements Broker {
 
   async ask(stream: Stream, question: unknown): Promise<unknown[]> {
     return this.subscribed.has(stream.key) ? [this.handler?.onQuestion(stream, question)] : [];
+  }
+
+  async addRevocation(text: string): Promise<void> {
+    this.kept.add(text);
+  }
+
+  async revocations(): Promise<string[]> {
+    return [...this.kept];
   }
 
   async check(): Promise<void> {}

@@ -1,3 +1,4 @@
+import type { Token } from "../../src/credentials.ts";
 import type { Connection, Welcome } from "../../src/hub/connection.ts";
 import type { Delivery } from "../../src/hub/delivery.ts";
 import type { CloseCause } from "../../src/protocol/close-codes.ts";
@@ -20,6 +21,8 @@ export class FakeConnection implements Connection {
   /** What the transport does when the connection goes: it takes it out of the hub. */
   onClose: (connection: FakeConnection) => void = () => {};
 
+  token: Token | undefined;
+
   constructor(user: string | null = null) {
     this.user = user;
   }
@@ -30,6 +33,10 @@ export class FakeConnection implements Connection {
 
   get gone(): boolean {
     return this.closes.length > 0;
+  }
+
+  renew(token: Token | undefined): void {
+    this.token = token;
   }
 
   cork(): void {}

@@ -1,16 +1,21 @@
 import { describe, expect, it, vi } from "vitest";
+import type { Authenticator } from "../../src/auth/authenticator.ts";
 import { handleClientFrame, type OnMessage } from "../../src/client-frames.ts";
+import { BelfryError } from "../../src/errors.ts";
 import type { Client } from "../../src/hub/client.ts";
 import type { Hub } from "../../src/hub/hub.ts";
 import { createLog } from "../../src/log.ts";
 import type { ClientFrame } from "../../src/protocol/frames.ts";
+import { FakeConnection } from "../support/fake-connection.ts";
 
 const client: Client = { connection: "c1", user: "alice", transport: "ws", remote: "192.0.2.1", disconnect: () => {} };
-const hub = {} as Hub;
+const connection = new FakeConnection("alice");
+const renew = vi.fn<Hub["renew"]>();
+const hub = { clientOf: () => client, renew } as unknown as Hub;
 
-function handle(frame: ClientFrame, onMessage?: OnMessage, logs: string[] = []) {
+function handle(frame: ClientFrame, onMessage?: OnMessage, logs: string[] = [], authenticator?: Authenticator) {
   const log = createLog("debug", { write: (line: string) => void logs.push(line) });
-  return handleClientFrame(frame, client, hub, log, onMessage);
+  return handleClientFrame(frame, connection, { hub, log, onMessage, authenticator });
 }
 
 describe("handleClientFrame", () => {
@@ -51,7 +56,32 @@ describe("handleClientFrame", () => {
     const error = await handle({ type: "message", data: "private", ref: "r" }, onMessage, logs);
     expect(error).toMatchObject({ type: "error", code: "failed", ref: "r" });
     expect(JSON.stringify(error)).not.toContain("s3cret");
-    expect(JSON.parse(logs.join(""))).toMatchObject({ level: "error", connection: "c1" });
+    expect(JSON.parse(logs.join(""))).toMatchObject({ level: "error", connection: connection.id });
     expect(logs.join("")).not.toContain("private");
+  });
+
+  describe("with tokens", () => {
+    const frame: ClientFrame = { type: "auth", token: "t0k3n", ref: 7 };
+    const alice = { user: "alice", token: { id: "1", issuedAtMs: undefined, expiresAtMs: 5 } };
+    const thatThrows = (error: unknown): Authenticator => ({ authenticate: () => Promise.reject(error) });
+
+    it("renews the connection's credentials, without an answer", async () => {
+      const authenticate = vi.fn(async () => alice);
+      expect(await handle(frame, undefined, [], { authenticate })).toBeUndefined();
+      expect(authenticate).toHaveBeenCalledWith("t0k3n");
+      expect(renew).toHaveBeenCalledWith(connection, alice);
+    });
+
+    it.each([
+      ["unauthorized", new BelfryError("unauthorized", "expired"), "unauthorized"],
+      ["forbidden", new BelfryError("forbidden", "of another user"), "forbidden"],
+      ["unavailable", new BelfryError("unavailable", "no keys"), "failed"],
+      ["a bug", new Error("t0k3n"), "failed"],
+    ])("says so when the token is not taken: %s", async (_, thrown, code) => {
+      const logs: string[] = [];
+      const error = await handle(frame, undefined, logs, thatThrows(thrown));
+      expect(error).toMatchObject({ type: "error", code, ref: 7 });
+      expect(JSON.stringify(error)).not.toContain("t0k3n");
+    });
   });
 });

@@ -20,6 +20,7 @@ const promised: Record<string, string> = {
   REDIS_URL: "unset",
   REDIS_PREFIX: "belfry",
   REDIS_WAIT_REPLICAS: "0",
+  REVOCATION_TTL_SECONDS: "2592000",
   AUTH_MODE: "none",
   ALLOW_ANONYMOUS: "false",
   JWT_SECRET: "unset",

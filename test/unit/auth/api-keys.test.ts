@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 import { ApiKeys } from "../../../src/auth/api-keys.ts";
-import type { ApiKeyConfig } from "../../../src/config.ts";
+import type { ApiKeyConfig } from "../../../src/config-values.ts";
 
 const keys: ApiKeyConfig[] = [
   { name: "shop", secret: "one", rights: ["publish", "read", "admin"] },

@@ -23,7 +23,7 @@ async function receive(payload: string | Buffer): Promise<{ bodies: string[]; lo
   hub.start();
   const alice = new FakeConnection("alice");
   alice.deliver = ({ messages }: Delivery) => bodies.push(...messages.map(({ body }) => String(body))) > 0;
-  hub.register(alice, await hub.admit("alice"));
+  hub.register(alice, await hub.admit({ user: "alice" }));
   receiveExternalPublish(hub, Buffer.from(payload as string), log, metrics);
   return { bodies, logs: logs.join("") };
 }

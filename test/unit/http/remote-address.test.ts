@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { expect, it } from "vitest";
-import type { TrustProxy } from "../../../src/config.ts";
+import type { TrustProxy } from "../../../src/config-values.ts";
 import { remoteAddressOf } from "../../../src/http/remote-address.ts";
 
 /** A request from 10.0.0.1 that says it came from 192.0.2.1 over 10.0.0.2. */

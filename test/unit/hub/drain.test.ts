@@ -31,7 +31,7 @@ async function hubWith(count: number) {
       closedAtMs.push(performance.now() - start);
       hub.unregister(connection);
     };
-    hub.register(connection, await hub.admit(null));
+    hub.register(connection, await hub.admit({ user: null }));
   }
   return { hub, connections, closedAtMs };
 }

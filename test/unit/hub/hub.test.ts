@@ -33,7 +33,7 @@ function createHub(options: Partial<HubOptions> = {}): Hub {
 async function connect(hub: Hub, user: string | null = null): Promise<FakeConnection> {
   const connection = new FakeConnection(user);
   connection.onClose = () => hub.unregister(connection);
-  hub.register(connection, await hub.admit(user));
+  hub.register(connection, await hub.admit({ user }));
   return connection;
 }
 
@@ -268,7 +268,7 @@ describe("questions", () => {
     await connect(hub);
     await connect(hub, "alice");
     (await connect(hub, "bob")).close("forbidden");
-    await hub.admit("carol");
+    await hub.admit({ user: "carol" });
     const stats = { replica: "replica-1", connections: 2, users: 1, topics: 0 };
     expect(hub.statsHere()).toEqual(stats);
     expect(await hub.stats()).toEqual([stats]);

@@ -25,7 +25,7 @@ function createHub(options: Partial<HubOptions> = {}): Hub {
 async function connect(hub: Hub, user: string | null): Promise<FakeConnection> {
   const connection = new FakeConnection(user);
   connection.onClose = () => hub.unregister(connection);
-  hub.register(connection, await hub.admit(user));
+  hub.register(connection, await hub.admit({ user }));
   return connection;
 }
 
@@ -46,7 +46,7 @@ describe("a connection", () => {
 
   it("is told where the streams stand when it is registered, not when it was admitted", async () => {
     const hub = createHub();
-    const admission = await hub.admit("alice");
+    const admission = await hub.admit({ user: "alice" });
     await hub.broadcastUser("alice", 1);
     const connection = new FakeConnection("alice");
     expect(hub.register(connection, admission)).toBe(true);
@@ -78,7 +78,7 @@ describe("a connection", () => {
     const connection = new FakeConnection(null);
     const heard: unknown[] = [];
     hub.on("connect", () => heard.push(connection.welcomed));
-    hub.register(connection, await hub.admit(null));
+    hub.register(connection, await hub.admit({ user: null }));
     expect(heard).toEqual([{ positions: { broadcast: "b-e1-0" }, recovered: {} }]);
   });
 
@@ -114,7 +114,7 @@ describe("a connection that resumes where history has begun anew, and nothing wa
     broker.lose(alice, "e2");
     const connection = new FakeConnection("alice");
     connection.onClose = () => hub.unregister(connection);
-    hub.register(connection, await hub.admit("alice", { user: since }));
+    hub.register(connection, await hub.admit({ user: "alice" }, { user: since }));
     await settled();
     expect(connection.welcomed?.positions.user).toBe("u-e2-0");
     expect(connection.welcomed?.recovered.user).toBe(since.epoch === "e2");
@@ -129,7 +129,7 @@ describe("a connection that resumes where history has begun anew, and nothing wa
     await connect(hub, "alice");
     broker.lose(alice, "e2");
     broker.failNext("subscribe", unavailable);
-    await expect(hub.admit("alice", { user: { epoch: "e2", offset: 0 } })).rejects.toBe(unavailable);
+    await expect(hub.admit({ user: "alice" }, { user: { epoch: "e2", offset: 0 } })).rejects.toBe(unavailable);
     await hub.close();
   });
 });
@@ -147,13 +147,13 @@ describe("the subscription of a user's stream", () => {
 
   it("ends when the only one who wanted it never came", async () => {
     const hub = createHub();
-    hub.dismiss(await hub.admit("alice"));
+    hub.dismiss(await hub.admit({ user: "alice" }));
     expect(broker.subscribed).toEqual(new Set(["b"]));
   });
 
   it("stays while another handshake is under way", async () => {
     const hub = createHub();
-    const admission = await hub.admit("alice");
+    const admission = await hub.admit({ user: "alice" });
     hub.unregister(await connect(hub, "alice"));
     const connection = new FakeConnection("alice");
     hub.register(connection, admission);
@@ -166,7 +166,7 @@ describe("the subscription of a user's stream", () => {
     const hub = createHub();
     await settled();
     broker.failNext("subscribe", unavailable);
-    await expect(hub.admit("alice")).rejects.toBe(unavailable);
+    await expect(hub.admit({ user: "alice" })).rejects.toBe(unavailable);
     expect(broker.subscribed).toEqual(new Set(["b"]));
     await connect(hub, "alice");
     expect(broker.subscribed).toEqual(new Set(["b", "u:alice"]));
@@ -185,7 +185,7 @@ describe("the broadcast stream", () => {
     broker.up = false;
     const hub = createHub();
     broker.failNext("subscribe", unavailable);
-    await expect(hub.admit(null)).rejects.toBe(unavailable);
+    await expect(hub.admit({ user: null })).rejects.toBe(unavailable);
     broker.handler?.onConnected();
     const connection = await connect(hub, null);
     await hub.broadcast(1);
@@ -218,7 +218,7 @@ describe("the limit of connections per user", () => {
   it("gives the hold of the one turned away back", async () => {
     const hub = createHub({ maxConnectionsPerUser: 1 });
     const one = await connect(hub, "alice");
-    expect(hub.register(new FakeConnection("alice"), await hub.admit("alice"))).toBe(false);
+    expect(hub.register(new FakeConnection("alice"), await hub.admit({ user: "alice" }))).toBe(false);
     hub.unregister(one);
     expect(broker.subscribed).toEqual(new Set(["b"]));
   });

@@ -42,7 +42,7 @@ function connect(changes: Partial<ConnectionContext> = {}) {
   const connection = new WsConnection(
     ws as unknown as ConnectionSocket,
     socket as unknown as Duplex,
-    "alice",
+    { user: "alice" },
     "192.0.2.1",
     { ...limits, onGone, onFrame, ...changes },
   );

@@ -1,0 +1,118 @@
+import type { Broker } from "../broker/broker.ts";
+import type { Credentials } from "../credentials.ts";
+import type { Log } from "../log.ts";
+
+/** Which tokens are not valid any more: those that all given members hold for. At least one is given. */
+export interface Revocation {
+  readonly user?: string | undefined;
+  /** The token's id, `jti`. */
+  readonly jti?: string | undefined;
+  /** Tokens issued before it, in ms since the Unix epoch, and those that do not say when; undefined: whenever they were issued. */
+  readonly beforeMs?: number | undefined;
+  /** Until when it holds, in ms since the Unix epoch: when the last of these tokens has expired. */
+  readonly expiresAtMs: number;
+}
+
+type Which = Pick<Revocation, "user" | "jti">;
+
+/** All revocations that name the same tokens, but for when they were issued. */
+interface Rule {
+  readonly beforeMs: number;
+  readonly expiresAtMs: number;
+}
+
+/** Pause before the revocations are read again when they could not be, in ms. */
+const retryMs = 500;
+
+/**
+ * The revocations that are in force, as this replica knows them. They are kept by the broker, from which a replica reads them
+ * when it starts and whenever it was cut off; what comes in between it is told.
+ */
+export class Revocations {
+  readonly #broker: Broker;
+  readonly #log: Log;
+  readonly #onChange: () => void;
+  /** By user and token id, either of which may be open. */
+  readonly #rules = new Map<string, Rule>();
+  readonly #loaded = Promise.withResolvers<void>();
+  #retry: NodeJS.Timeout | undefined;
+
+  /** @param onChange told when there are new ones, after which connections may have to be closed */
+  constructor(broker: Broker, log: Log, onChange: () => void) {
+    this.#broker = broker;
+    this.#log = log;
+    this.#onChange = onChange;
+  }
+
+  /** Resolves when they were read for the first time. */
+  get loaded(): Promise<void> {
+    return this.#loaded.promise;
+  }
+
+  /** Reads what the broker keeps, until that succeeds. */
+  async load(): Promise<void> {
+    clearTimeout(this.#retry);
+    try {
+      const texts = await this.#broker.revocations();
+      this.#forgetExpired();
+      for (const text of texts) this.#remember(JSON.parse(text) as Revocation);
+      this.#loaded.resolve();
+      this.#onChange();
+    } catch (error) {
+      if (this.#broker.up) this.#log.warn({ err: error }, "the revocations could not be read; trying again");
+      this.#retry = setTimeout(() => void this.load(), retryMs);
+    }
+  }
+
+  /**
+   * Has the broker keep a revocation.
+   *
+   * @throws BelfryError `unavailable`
+   */
+  async keep(revocation: Revocation): Promise<void> {
+    await this.#broker.addRevocation(JSON.stringify(revocation), revocation.expiresAtMs);
+  }
+
+  /** A replica, or this one, says that there is a new one. */
+  add(revocation: Revocation): void {
+    this.#forgetExpired();
+    this.#remember(revocation);
+    this.#onChange();
+  }
+
+  /** True when what a client was let in with was revoked. */
+  cover({ user, token }: Credentials): boolean {
+    if (!token) return false;
+    const { id, issuedAtMs = Number.NEGATIVE_INFINITY } = token;
+    const of = { user: user ?? undefined };
+    const which = id === undefined ? [{}, of] : [{}, of, { jti: id }, { ...of, jti: id }];
+    const now = Date.now();
+    return which.some((one) => {
+      const rule = this.#rules.get(keyOf(one));
+      return rule !== undefined && issuedAtMs < rule.beforeMs && now < rule.expiresAtMs;
+    });
+  }
+
+  close(): void {
+    clearTimeout(this.#retry);
+  }
+
+  #remember(revocation: Revocation): void {
+    const { beforeMs = Number.POSITIVE_INFINITY, expiresAtMs } = revocation;
+    const key = keyOf(revocation);
+    const known = this.#rules.get(key) ?? { beforeMs, expiresAtMs };
+    this.#rules.set(key, {
+      beforeMs: Math.max(beforeMs, known.beforeMs),
+      expiresAtMs: Math.max(expiresAtMs, known.expiresAtMs),
+    });
+  }
+
+  #forgetExpired(): void {
+    const now = Date.now();
+    for (const [key, { expiresAtMs }] of this.#rules) if (expiresAtMs <= now) this.#rules.delete(key);
+  }
+}
+
+function keyOf({ user, jti }: Which): string {
+  return JSON.stringify([user ?? null, jti ?? null]);
+}
