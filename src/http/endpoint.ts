@@ -2,6 +2,7 @@ import { createHash, randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ApiKeys } from "../auth/api-keys.ts";
 import type { Idempotency } from "../broker/broker.ts";
+import { endOfTurn } from "../end-of-turn.ts";
 import { BelfryError, toBelfryError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
@@ -57,6 +58,7 @@ export async function serve(
       "request failed",
     );
   }
+  await endOfTurn();
   write(response, answer, { ...headers, "X-Request-Id": requestId });
   const seconds = (performance.now() - start) / 1000;
   context.metrics.httpRequestSeconds.observe({ route: label, method, status: answer.status }, seconds);
