@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import type { Idempotency } from "../broker/broker.ts";
 import { toBelfryError } from "../errors.ts";
 import type { Hub } from "../hub/hub.ts";
 import type { MessageDraft } from "../hub/messages.ts";
@@ -37,8 +38,8 @@ export function publishRoutes(hub: Hub, maxPayloadBytes: number): Route[] {
   };
   const answer = { status: 202, description: "Stored, and on its way.", schema: answers.receipt };
   const publish = async (stream: Stream, { body, text, idempotency }: Call) => {
-    const { replayed, ...receipt } = await hub.send(stream, { ...draftOf(body as Fields, text), idempotency });
-    return { status: 202, body: receipt, ...(replayed && { headers: replayedHeaders }) };
+    const { id, receivers, replayed } = await hub.send(stream, draftOf(body as Fields, text, 0, idempotency));
+    return { status: 202, body: { id, receivers }, headers: replayed ? replayedHeaders : undefined };
   };
   return [
     {
@@ -85,9 +86,14 @@ export function publishRoutes(hub: Hub, maxPayloadBytes: number): Route[] {
 }
 
 /** What the hub sends: the data as the text it came in. */
-export function draftOf({ event, ttl, collapse }: Fields, text: string, at = 0): MessageDraft {
+export function draftOf(
+  { event, ttl, collapse }: Fields,
+  text: string,
+  at = 0,
+  idempotency: Idempotency | undefined = undefined,
+): MessageDraft {
   const [start, end] = memberSpans(text, at).get("data") as Span;
-  return { json: text.slice(start, end), event, ttl, collapse };
+  return { json: text.slice(start, end), event, ttl, collapse, idempotency };
 }
 
 async function sendBatch(hub: Hub, { body, text, idempotency }: Call): Promise<Answer> {
@@ -99,7 +105,7 @@ async function sendBatch(hub: Hub, { body, text, idempotency }: Call): Promise<A
     const message = validate(addressedMessageSchema, messages[index], "the message");
     // Each place of the batch is repeated harmlessly on its own, so that a batch that broke off can be completed.
     const place = idempotency && { ...idempotency, key: `${idempotency.key}\n${index}` };
-    return hub.send(streamOf(message.to), { ...draftOf(message, text, at), idempotency: place });
+    return hub.send(streamOf(message.to), draftOf(message, text, at, place));
   });
   const settled = await Promise.allSettled(sent);
   const errors = settled.flatMap((one) => (one.status === "rejected" ? [toBelfryError(one.reason)] : []));
