@@ -72,6 +72,8 @@ export class MemoryBroker implements Broker {
   readonly #firsts = new Map<string, First>();
   #bytes = 0;
   #liveCount = 0;
+  /** On their way to the handler. */
+  readonly #published: Message[] = [];
   #handler: BrokerHandler | undefined;
 
   constructor(options: MemoryBrokerOptions) {
@@ -104,9 +106,14 @@ export class MemoryBroker implements Broker {
 
   #publish(stream: Stream, publication: Publication, here: number): Published {
     const message = publication.live ? this.#makeLive(stream, publication) : this.#store(stream, publication);
-    if (this.#subscribed.has(stream.key)) queueMicrotask(() => this.#handler?.onMessage(message));
+    // The first of those that come in one turn asks for the hand-over of all.
+    if (this.#subscribed.has(stream.key) && this.#published.push(message) === 1) queueMicrotask(this.#handOver);
     return { id: message.id, receivers: here, replayed: false };
   }
+
+  readonly #handOver = (): void => {
+    for (const message of this.#published.splice(0)) this.#handler?.onMessage(message);
+  };
 
   async subscribe(streams: readonly Stream[]): Promise<Position[]> {
     return streams.map((stream) => {
@@ -118,6 +125,7 @@ export class MemoryBroker implements Broker {
 
   unsubscribe(stream: Stream): void {
     this.#subscribed.delete(stream.key);
+    if (this.#logs.has(stream.key)) this.#log(stream);
   }
 
   async history(stream: Stream, after: number, limit: number): Promise<HistoryPage> {
@@ -181,9 +189,10 @@ export class MemoryBroker implements Broker {
     log.collapsing.set(collapse, entry);
   }
 
-  /** The stream's log, made when there is none, and marked as just used. */
+  /** The stream's log, made when there is none, and marked as just used; a subscribed one is in use until it is not. */
   #log(stream: Stream): StreamHistory {
     let log = this.#logs.get(stream.key);
+    if (log && this.#subscribed.has(stream.key)) return log;
     if (log) this.#logs.delete(stream.key);
     else log = newHistory(stream);
     this.#logs.set(stream.key, log);
