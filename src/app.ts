@@ -181,7 +181,7 @@ export class Belfry {
       redisUrl,
       log: this.#log,
       onOperation: (operation, seconds) => this.#metrics.brokerSeconds.observe({ operation }, seconds),
-      onMalformed: () => this.#metrics.brokerMalformed.inc(),
+      onMalformed: () => this.#metrics.brokerMalformed.inc({}),
     });
   }
 
@@ -198,7 +198,7 @@ export class Belfry {
       overLimit,
       onDelivered: (scope, connections, seconds) => {
         metrics.deliveries.inc({ scope }, connections);
-        metrics.deliverySeconds.observe(seconds, connections);
+        metrics.deliverySeconds.observe({}, seconds, connections);
       },
       onResume: (recovered) => metrics.resumes.inc({ recovered: String(recovered) }),
       onPublish: (scope, result) => metrics.publishes.inc({ scope, result }),

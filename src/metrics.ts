@@ -1,6 +1,7 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import v8 from "node:v8";
-import { Counter, collectDefaultMetrics, Gauge, Histogram, type Metric, Registry } from "prom-client";
+import { collectDefaultMetrics, Gauge, type Metric, Registry } from "prom-client";
+import { Counter } from "./counter.ts";
 import { WeightedHistogram } from "./weighted-histogram.ts";
 
 /** How long something took, in seconds: from a fast local hop to a Redis deadline. */
@@ -26,10 +27,10 @@ export class Metrics {
 
   readonly publishes = this.#counter("belfry_publishes_total", "Messages accepted or refused.", ["scope", "result"]);
   readonly deliveries = this.#counter("belfry_deliveries_total", "Messages written to connections.", ["scope"]);
-  readonly deliverySeconds = new WeightedHistogram(
+  readonly deliverySeconds = this.#histogram(
     "belfry_delivery_seconds",
     "From publish accepted to written to the socket.",
-    secondsBuckets,
+    [],
   );
   readonly droppedConnections = this.#counter(
     "belfry_dropped_connections_total",
@@ -51,13 +52,14 @@ export class Metrics {
 
   constructor() {
     collectDefaultMetrics({ register: this.#registry });
-    this.#registry.registerMetric(this.deliverySeconds.asMetric() as unknown as Metric);
     this.#loopDelay.enable();
     for (const scope of ["broadcast", "user", "topic"]) {
       this.deliveries.inc({ scope }, 0);
       this.publishes.inc({ scope, result: "accepted" }, 0);
     }
     for (const recovered of ["true", "false"]) this.resumes.inc({ recovered }, 0);
+    this.brokerMalformed.inc({}, 0);
+    this.deliverySeconds.observe({}, 0, 0);
   }
 
   /** Adds the gauges that read the running service. */
@@ -103,11 +105,15 @@ export class Metrics {
   }
 
   #counter<L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> {
-    return new Counter({ name, help, labelNames, registers: [this.#registry] });
+    const counter = new Counter(name, help, labelNames);
+    this.#registry.registerMetric(counter.asMetric() as unknown as Metric);
+    return counter;
   }
 
-  #histogram<L extends string>(name: string, help: string, labelNames: readonly L[]): Histogram<L> {
-    return new Histogram({ name, help, labelNames, buckets: secondsBuckets, registers: [this.#registry] });
+  #histogram<L extends string>(name: string, help: string, labelNames: readonly L[]): WeightedHistogram<L> {
+    const histogram = new WeightedHistogram(name, help, secondsBuckets, labelNames);
+    this.#registry.registerMetric(histogram.asMetric() as unknown as Metric);
+    return histogram;
   }
 
   #gauge<L extends string>(

@@ -30,16 +30,17 @@ const maxStreams = 500_000;
 /** Idempotency keys that are remembered; beyond it the oldest go early. */
 const maxIdempotencyKeys = 100_000;
 
-interface Entry {
-  readonly offset: number;
-  readonly message: Message;
+/** A message in history. */
+interface Entry extends Message {
+  readonly position: Position;
   readonly log: StreamHistory;
-  readonly bytes: number;
   stored: boolean;
 }
 
 /** One stream's life in this process. */
 interface StreamHistory {
+  /** Shared by all of its messages. */
+  readonly stream: Stream;
   readonly epoch: string;
   offset: number;
   /** The newest offset that is kept no longer although it mattered. */
@@ -75,6 +76,8 @@ export class MemoryBroker implements Broker {
   readonly #revocations = new Map<string, number>();
   #bytes = 0;
   #liveCount = 0;
+  /** On their way to the handler. */
+  readonly #published: Message[] = [];
   #handler: BrokerHandler | undefined;
 
   constructor(options: MemoryBrokerOptions) {
@@ -107,9 +110,14 @@ export class MemoryBroker implements Broker {
 
   #publish(stream: Stream, publication: Publication, here: number): Published {
     const message = publication.live ? this.#makeLive(stream, publication) : this.#store(stream, publication);
-    if (this.#subscribed.has(stream.key)) queueMicrotask(() => this.#handler?.onMessage(message));
+    // The first of those that come in one turn asks for the hand-over of all.
+    if (this.#subscribed.has(stream.key) && this.#published.push(message) === 1) queueMicrotask(this.#handOver);
     return { id: message.id, receivers: here, replayed: false };
   }
+
+  readonly #handOver = (): void => {
+    for (const message of this.#published.splice(0)) this.#handler?.onMessage(message);
+  };
 
   async subscribe(streams: readonly Stream[]): Promise<Position[]> {
     return streams.map((stream) => {
@@ -121,6 +129,7 @@ export class MemoryBroker implements Broker {
 
   unsubscribe(stream: Stream): void {
     this.#subscribed.delete(stream.key);
+    if (this.#logs.has(stream.key)) this.#log(stream);
   }
 
   async history(stream: Stream, after: number, limit: number): Promise<HistoryPage> {
@@ -129,12 +138,12 @@ export class MemoryBroker implements Broker {
     const log = this.#log(stream);
     const messages: Message[] = [];
     let reaches = log.offset;
-    for (const { message, stored } of log.entries.from(indexBehind(log.entries, after))) {
+    for (const entry of log.entries.from(indexBehind(log.entries, after))) {
       if (messages.length === limit) {
         reaches = messages.at(-1)?.position?.offset ?? log.offset;
         break;
       }
-      if (stored && (message.expiresAtMs === 0 || message.expiresAtMs > now)) messages.push(message);
+      if (entry.stored && (entry.expiresAtMs === 0 || entry.expiresAtMs > now)) messages.push(entry);
     }
     return { epoch: log.epoch, first: log.lost + 1, last: log.offset, reaches, messages };
   }
@@ -172,21 +181,20 @@ export class MemoryBroker implements Broker {
     const { ts, expiresAtMs, collapse } = publication;
     const log = this.#log(stream);
     const position = { epoch: log.epoch, offset: ++log.offset };
+    const id = formatId(stream.scope, position);
     const body = Buffer.from(publication.body);
-    const message = { stream, id: formatId(stream.scope, position), position, body, ts, expiresAtMs, collapse };
-    const bytes = body.length + entryOverheadBytes;
-    const entry: Entry = { offset: position.offset, message, log, bytes, stored: true };
+    const entry = { stream: log.stream, id, position, body, ts, expiresAtMs, collapse, log, stored: true };
     log.entries.push(entry);
     log.storedCount++;
     this.#ages.push(entry);
-    this.#bytes += entry.bytes;
+    this.#bytes += bytesOf(entry);
     this.#storedCount++;
     if (collapse !== undefined) this.#replace(log, collapse, entry);
     while (log.storedCount > this.#options.historySize) this.#dropOldest(log);
     this.#dropOld(ts);
     if (log.entries.length > 2 * log.storedCount + 100) log.entries.keep((old) => old.stored);
     if (this.#ages.length > 2 * this.#storedCount + 1000) this.#ages.keep((old) => old.stored);
-    return message;
+    return entry;
   }
 
   /** Drops the older message with the same collapse key: nothing that matters is lost with it. */
@@ -197,11 +205,12 @@ export class MemoryBroker implements Broker {
     log.collapsing.set(collapse, entry);
   }
 
-  /** The stream's log, made when there is none, and marked as just used. */
+  /** The stream's log, made when there is none, and marked as just used; a subscribed one is in use until it is not. */
   #log(stream: Stream): StreamHistory {
     let log = this.#logs.get(stream.key);
+    if (log && this.#subscribed.has(stream.key)) return log;
     if (log) this.#logs.delete(stream.key);
-    else log = newHistory();
+    else log = newHistory(stream);
     this.#logs.set(stream.key, log);
     if (this.#logs.size > maxStreams) this.#forgetUnused();
     return log;
@@ -211,7 +220,7 @@ export class MemoryBroker implements Broker {
   #dropOld(now: number): void {
     const oldest = now - this.#options.historyTtlSeconds * 1000;
     for (let entry = this.#ages.peek(); entry; entry = this.#ages.peek()) {
-      const due = this.#bytes > this.#options.memoryHistoryBytes || entry.message.ts <= oldest;
+      const due = this.#bytes > this.#options.memoryHistoryBytes || entry.ts <= oldest;
       if (entry.stored && !due) return;
       this.#ages.shift();
       if (entry.stored) this.#dropOldest(entry.log);
@@ -224,16 +233,16 @@ export class MemoryBroker implements Broker {
     while (entry && !entry.stored) entry = log.entries.shift();
     if (!entry) return;
     this.#drop(entry);
-    log.lost = entry.offset;
+    log.lost = entry.position.offset;
   }
 
   #drop(entry: Entry): void {
-    const { collapse } = entry.message;
+    const { collapse } = entry;
     if (collapse !== undefined && entry.log.collapsing?.get(collapse) === entry) entry.log.collapsing.delete(collapse);
     entry.stored = false;
     entry.log.storedCount--;
     this.#storedCount--;
-    this.#bytes -= entry.bytes;
+    this.#bytes -= bytesOf(entry);
   }
 
   #first(name: string, { fingerprint }: Idempotency): First | undefined {
@@ -268,8 +277,12 @@ export class MemoryBroker implements Broker {
   }
 }
 
-function newHistory(): StreamHistory {
-  return { epoch: newEpoch(), offset: 0, lost: 0, entries: new Fifo(), storedCount: 0, collapsing: undefined };
+function newHistory(stream: Stream): StreamHistory {
+  return { stream, epoch: newEpoch(), offset: 0, lost: 0, entries: new Fifo(), storedCount: 0, collapsing: undefined };
+}
+
+function bytesOf({ body }: Entry): number {
+  return body.length + entryOverheadBytes;
 }
 
 /** Index of the first entry behind an offset; entries stand in the order of their offsets, with holes. */
@@ -278,7 +291,7 @@ function indexBehind(entries: Fifo<Entry>, after: number): number {
   let high = entries.length;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if ((entries.at(middle)?.offset ?? 0) > after) high = middle;
+    if ((entries.at(middle)?.position.offset ?? 0) > after) high = middle;
     else low = middle + 1;
   }
   return low;

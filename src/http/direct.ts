@@ -6,6 +6,8 @@ import type { Route } from "./route.ts";
 interface Pattern {
   readonly route: Route;
   readonly pattern: RegExp;
+  /** Names of the path's parameters, in the order of the pattern's groups. */
+  readonly names: readonly string[];
 }
 
 /**
@@ -18,7 +20,7 @@ export function serveDirectly(
   app: RequestListener,
 ): RequestListener {
   const posts = routes.filter(({ method }) => method === "post");
-  const patterns = posts.map((route) => ({ route, pattern: patternOf(route.path) }));
+  const patterns = posts.map(patternOf);
   return (request, response) => {
     const found = request.method === "POST" ? find(patterns, request.url ?? "") : undefined;
     if (found) void serve(context, request, response, found.route, found.params);
@@ -26,26 +28,26 @@ export function serveDirectly(
   };
 }
 
-/** `/users/:id/messages` as an expression with the group `id`. */
-function patternOf(path: string): RegExp {
-  return new RegExp(`^${path.replace(/:(\w+)/g, "(?<$1>[^/]+)")}$`);
+/** `/users/:id/messages` as an expression with a group for `id`. Named groups would cost more than the whole search. */
+function patternOf(route: Route): Pattern {
+  const names = Array.from(route.path.matchAll(/:(\w+)/g), ([, name = ""]) => name);
+  return { route, pattern: new RegExp(`^${route.path.replace(/:\w+/g, "([^/]+)")}$`), names };
 }
 
 function find(patterns: readonly Pattern[], url: string) {
-  const path = url.split("?", 1)[0] ?? "";
-  for (const { route, pattern } of patterns) {
+  const query = url.indexOf("?");
+  const path = query === -1 ? url : url.slice(0, query);
+  for (const { route, pattern, names } of patterns) {
     const match = pattern.exec(path);
     if (!match) continue;
+    const params: Record<string, string> = {};
     try {
-      return { route, params: match.groups && decoded(match.groups) };
+      for (const [index, name] of names.entries()) params[name] = decodeURIComponent(match[index + 1] ?? "");
     } catch {
       // Not percent-encoded UTF-8: express says so.
       return undefined;
     }
+    return { route, params };
   }
   return undefined;
-}
-
-function decoded(groups: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(groups).map(([name, value]) => [name, decodeURIComponent(value)]));
 }

@@ -2,6 +2,7 @@ import { createHash, randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ApiKeys } from "../auth/api-keys.ts";
 import type { Idempotency } from "../broker/broker.ts";
+import { endOfTurn } from "../end-of-turn.ts";
 import { BelfryError, toBelfryError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
@@ -9,7 +10,7 @@ import { isName, maxNameLength } from "../protocol/user-ids.ts";
 import { checkHead } from "../raw-http.ts";
 import { readJson } from "./body.ts";
 import type { Answer, Call, Route } from "./route.ts";
-import { nameSchema, toErrors, validate } from "./schemas.ts";
+import { validate } from "./schemas.ts";
 
 /** What all endpoints share. */
 export interface EndpointContext {
@@ -57,6 +58,7 @@ export async function serve(
       "request failed",
     );
   }
+  await endOfTurn();
   write(response, answer, { ...headers, "X-Request-Id": requestId });
   const seconds = (performance.now() - start) / 1000;
   context.metrics.httpRequestSeconds.observe({ route: label, method, status: answer.status }, seconds);
@@ -74,10 +76,9 @@ async function call(
 ): Promise<Answer> {
   checkHead(request);
   const key = route.right && keys.authorize(request.headers.authorization, route.right);
-  for (const [name, value] of Object.entries(params)) {
-    const result = nameSchema.safeParse(value);
-    if (result.success) continue;
-    const errors = toErrors(result.error.issues).map(({ message }) => ({ path: name, message }));
+  for (const name in params) {
+    if (isName(params[name] ?? "")) continue;
+    const errors = [{ path: name, message: `expected 1 to ${maxNameLength} characters` }];
     throw new BelfryError("invalid", "the path is not valid", { errors });
   }
   const input: Call = { params, query: queryOf(request, route), body: undefined, text: "" };

@@ -17,7 +17,7 @@ export function receiveExternalPublish(hub: Hub, payload: Buffer, log: Log, metr
     hub.deliverHere(streamOf(message.to), draftOf(message, text));
   } catch (thrown) {
     const { message, errors } = toBelfryError(thrown);
-    metrics.brokerMalformed.inc();
+    metrics.brokerMalformed.inc({});
     log.warn({ detail: message, errors }, "a message published through Redis was refused");
   }
 }

@@ -1,9 +1,10 @@
 import type { z } from "zod";
+import type { Idempotency } from "../broker/broker.ts";
 import { toBelfryError } from "../errors.ts";
 import type { Hub } from "../hub/hub.ts";
 import type { MessageDraft } from "../hub/messages.ts";
 import type { Receipt } from "../hub/publisher.ts";
-import { elementSpans, memberSpans, type Span } from "../protocol/raw-json.ts";
+import { memberSpan, memberSpansOfEach, type Span } from "../protocol/raw-json.ts";
 import { broadcastStream, type Stream, topicStream, userStream } from "../protocol/streams.ts";
 import type { Answer, Call, Route } from "./route.ts";
 import {
@@ -37,8 +38,8 @@ export function publishRoutes(hub: Hub, maxPayloadBytes: number): Route[] {
   };
   const answer = { status: 202, description: "Stored, and on its way.", schema: answers.receipt };
   const publish = async (stream: Stream, { body, text, idempotency }: Call) => {
-    const { replayed, ...receipt } = await hub.send(stream, { ...draftOf(body as Fields, text), idempotency });
-    return { status: 202, body: receipt, ...(replayed && { headers: replayedHeaders }) };
+    const { id, receivers, replayed } = await hub.send(stream, draftOf(body as Fields, text, undefined, idempotency));
+    return { status: 202, body: { id, receivers }, headers: replayed ? replayedHeaders : undefined };
   };
   return [
     {
@@ -84,22 +85,31 @@ export function publishRoutes(hub: Hub, maxPayloadBytes: number): Route[] {
   ];
 }
 
-/** What the hub sends: the data as the text it came in. */
-export function draftOf({ event, ttl, collapse }: Fields, text: string, at = 0): MessageDraft {
-  const [start, end] = memberSpans(text, at).get("data") as Span;
-  return { json: text.slice(start, end), event, ttl, collapse };
+/**
+ * What the hub sends: the data as the text it came in.
+ *
+ * @param data where it stands in the text
+ */
+export function draftOf(
+  { event, ttl, collapse }: Fields,
+  text: string,
+  data: Span | undefined = memberSpan(text, "data"),
+  idempotency?: Idempotency,
+): MessageDraft {
+  const [start, end] = data as Span;
+  return { json: text.slice(start, end), event, ttl, collapse, idempotency };
 }
 
 async function sendBatch(hub: Hub, { body, text, idempotency }: Call): Promise<Answer> {
   if (idempotency) await hub.claim(idempotency);
-  const [start] = memberSpans(text).get("messages") as Span;
+  const [start] = memberSpan(text, "messages") as Span;
   // In order, without waiting in between: messages to one stream keep their order.
   const { messages } = body as Batch;
-  const sent = elementSpans(text, start).map(async ([at], index): Promise<Receipt> => {
+  const sent = memberSpansOfEach(text, "data", start).map(async (data, index): Promise<Receipt> => {
     const message = validate(addressedMessageSchema, messages[index], "the message");
     // Each place of the batch is repeated harmlessly on its own, so that a batch that broke off can be completed.
     const place = idempotency && { ...idempotency, key: `${idempotency.key}\n${index}` };
-    return hub.send(streamOf(message.to), { ...draftOf(message, text, at), idempotency: place });
+    return hub.send(streamOf(message.to), draftOf(message, text, data, place));
   });
   const settled = await Promise.allSettled(sent);
   const errors = settled.flatMap((one) => (one.status === "rejected" ? [toBelfryError(one.reason)] : []));

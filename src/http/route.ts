@@ -23,7 +23,7 @@ export interface Answer {
   readonly body: unknown;
   /** Default: `application/json`. */
   readonly contentType?: string;
-  readonly headers?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
 }
 
 /** One path and method of the HTTP interface: all that is needed to serve it and to describe it. */

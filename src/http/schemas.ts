@@ -8,7 +8,7 @@ import { isName, maxNameLength } from "../protocol/user-ids.ts";
 const maxBatchMessages = 1000;
 
 /** Ids, topics, events, keys: JSON Schema counts characters as we do, in code points. */
-export const nameSchema = z
+const nameSchema = z
   .string()
   .refine(isName, `expected 1 to ${maxNameLength} characters`)
   .meta({ minLength: 1, maxLength: maxNameLength });
@@ -171,7 +171,7 @@ export function validate<T extends z.ZodType>(schema: T, value: unknown, what: s
 }
 
 /** What a schema found, as the API says it: the place by member names and indexes, and what is wrong there. */
-export function toErrors(issues: readonly z.core.$ZodIssue[]): InvalidInput[] {
+function toErrors(issues: readonly z.core.$ZodIssue[]): InvalidInput[] {
   return issues.flatMap((issue) => {
     const path = issue.path.map(String);
     if (issue.code === "unrecognized_keys") {

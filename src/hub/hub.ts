@@ -140,7 +140,7 @@ export class Hub extends EventEmitter<HubEvents> {
    *
    * @throws BelfryError `invalid` or `too_large`: nothing was sent; `unavailable`: it may or may not have been
    */
-  async send(stream: Stream, draft: MessageDraft): Promise<Receipt> {
+  send(stream: Stream, draft: MessageDraft): Promise<Receipt> {
     return this.#publisher.send(stream, draft);
   }
 

@@ -1,3 +1,4 @@
+import { endOfTurn } from "../end-of-turn.ts";
 import { Fifo } from "../fifo.ts";
 
 /** A stream that has something to deliver. */
@@ -39,10 +40,13 @@ export class Sweeper {
   #schedule(): void {
     this.#isScheduled = true;
     this.#scheduledMs = performance.now();
-    setImmediate(this.#turn);
+    void this.#turn();
   }
 
-  readonly #turn = (): void => {
+  async #turn(): Promise<void> {
+    await endOfTurn();
+    // Whoever waits for the same, as answers do, goes before a slice.
+    await undefined;
     const nowMs = performance.now();
     const untilMs = nowMs + Math.min(maxSliceMs, Math.max(minSliceMs, nowMs - this.#scheduledMs));
     do {
@@ -51,5 +55,5 @@ export class Sweeper {
     } while (this.#due.length > 0 && performance.now() < untilMs);
     this.#isScheduled = false;
     if (this.#due.length > 0) this.#schedule();
-  };
+  }
 }

@@ -5,44 +5,55 @@ const quote = 0x22;
 const backslash = 0x5c;
 
 /**
- * Finds where each member's value stands in the text of a JSON object, so that the value can be handed on exactly as it
- * was written: JSON.parse and JSON.stringify would change numbers (`-0.0`, 20 digits) and member order.
+ * Finds where a member's value stands in the text of a JSON object, so that the value can be handed on exactly as it was
+ * written: JSON.parse and JSON.stringify would change numbers (`-0.0`, 20 digits) and member order.
  *
  * @param text a JSON text that JSON.parse has accepted; on other text the result means nothing
  * @param at where the object begins (white space before it is skipped)
- * @returns spans by member name; of a name that stands twice the last, as in JSON.parse
+ * @returns of a name that stands twice the last, as in JSON.parse; undefined when the object has no such member
  */
-export function memberSpans(text: string, at = 0): Map<string, Span> {
-  const spans = new Map<string, Span>();
+export function memberSpan(text: string, name: string, at = 0): Span | undefined {
+  return findMember(text, name, skipSpace(text, at)).span;
+}
+
+/**
+ * Finds where the value of one member stands in each object of a JSON array.
+ *
+ * @param text a JSON text that JSON.parse has accepted
+ * @param at where the array begins
+ * @returns for each element, undefined when it is no object or has no such member
+ */
+export function memberSpansOfEach(text: string, name: string, at = 0): (Span | undefined)[] {
+  const spans: (Span | undefined)[] = [];
   let i = skipSpace(text, skipSpace(text, at) + 1);
-  while (text[i] === '"') {
-    const nameEnd = skipString(text, i);
-    const name = text.slice(i + 1, nameEnd - 1);
-    const start = skipSpace(text, skipSpace(text, nameEnd) + 1);
-    const end = skipValue(text, start);
-    spans.set(name.includes("\\") ? (JSON.parse(`"${name}"`) as string) : name, [start, end]);
+  while (i < text.length && text[i] !== "]") {
+    const { span, end } = text[i] === "{" ? findMember(text, name, i) : { span: undefined, end: skipValue(text, i) };
+    spans.push(span);
     i = skipSpace(text, end);
     if (text[i] === ",") i = skipSpace(text, i + 1);
   }
   return spans;
 }
 
-/**
- * Finds where each element stands in the text of a JSON array.
- *
- * @param text a JSON text that JSON.parse has accepted
- * @param at where the array begins
- */
-export function elementSpans(text: string, at = 0): Span[] {
-  const spans: Span[] = [];
-  let i = skipSpace(text, skipSpace(text, at) + 1);
-  while (i < text.length && text[i] !== "]") {
-    const end = skipValue(text, i);
-    spans.push([i, end]);
+/** Looks for a member of the object that begins at `at`, and for the object's end. */
+function findMember(text: string, name: string, at: number): { span: Span | undefined; end: number } {
+  let span: Span | undefined;
+  let i = skipSpace(text, at + 1);
+  while (text[i] === '"') {
+    const nameEnd = skipString(text, i);
+    const start = skipSpace(text, skipSpace(text, nameEnd) + 1);
+    const end = skipValue(text, start);
+    if (isString(text, i, nameEnd, name)) span = [start, end];
     i = skipSpace(text, end);
     if (text[i] === ",") i = skipSpace(text, i + 1);
   }
-  return spans;
+  return { span, end: i + 1 };
+}
+
+/** Whether the JSON string between two places says a name. */
+function isString(text: string, start: number, end: number, name: string): boolean {
+  const written = text.slice(start + 1, end - 1);
+  return written === name || (written.includes("\\") && JSON.parse(`"${written}"`) === name);
 }
 
 function skipSpace(text: string, at: number): number {

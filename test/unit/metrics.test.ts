@@ -74,7 +74,7 @@ describe("the exposition", () => {
   });
 
   it("counts what happened", async () => {
-    metrics.deliverySeconds.observe(0.002, 10);
+    metrics.deliverySeconds.observe({}, 0.002, 10);
     metrics.httpRequestSeconds.observe({ route: "/users/:id", method: "GET", status: 200 }, 0.1);
     metrics.droppedConnections.inc({ reason: "slow_consumer" });
     expect(await sample('belfry_delivery_seconds_bucket{le="0.0025"}')).toBe(10);

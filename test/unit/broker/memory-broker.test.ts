@@ -121,16 +121,17 @@ describe("memory", () => {
 
   it("forgets the stream unused for longest when there are too many, but none that is subscribed", async () => {
     const broker = start();
-    await broker.subscribe([alice]);
-    await publish(broker, alice);
-    await publish(broker, bob);
-    const carol = userStream("carol");
-    await publish(broker, carol);
+    const [carol, dave] = [userStream("carol"), userStream("dave")];
+    await broker.subscribe([alice, dave]);
+    for (const stream of [alice, dave, bob, carol]) await publish(broker, stream);
     const epochs: string[] = [];
-    for (const stream of [alice, carol, bob]) epochs.push((await broker.history(stream, 0, 1)).epoch);
-    for (let n = 0; n < 500_000 - 2; n++) await broker.history(userStream(String(n)), 0, 1);
+    for (const stream of [alice, carol, bob, dave]) epochs.push((await broker.history(stream, 0, 1)).epoch);
+    // In use until here.
+    broker.unsubscribe(dave);
+    for (let n = 0; n < 500_000 - 3; n++) await broker.history(userStream(String(n)), 0, 1);
     expect((await broker.history(alice, 0, 1)).epoch).toBe(epochs[0]);
     expect((await broker.history(bob, 0, 1)).epoch).toBe(epochs[2]);
+    expect((await broker.history(dave, 0, 1)).epoch).toBe(epochs[3]);
     const forgotten = await broker.history(carol, 0, 1);
     expect(forgotten.epoch).not.toBe(epochs[1]);
     expect(forgotten).toMatchObject({ first: 1, last: 0, messages: [] });

@@ -28,8 +28,8 @@ function request(method: string, url: string): void {
 
 describe("serveDirectly", () => {
   it.each([
-    ["/broadcast", "/broadcast", undefined],
-    ["/broadcast?x=1", "/broadcast", undefined],
+    ["/broadcast", "/broadcast", {}],
+    ["/broadcast?x=1", "/broadcast", {}],
     ["/users/alice/messages", "/users/:id/messages", { id: "alice" }],
     ["/users/a%2Fb%20%C3%A4/messages?x", "/users/:id/messages", { id: "a/b ä" }],
   ])("serves POST %s", (url, path, params) => {

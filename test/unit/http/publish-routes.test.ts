@@ -24,7 +24,7 @@ describe("draftOf", () => {
     expect(draftOf({ data: undefined, event: "e", ttl: 5, collapse: "c" }, text)).toEqual(draft);
   });
 
-  it("looks at the message that begins where it is told", () => {
-    expect(draftOf({ data: 2 }, '[{"data":1},{"data":2}]', 12)).toMatchObject({ json: "2" });
+  it("takes the data that stands where it is told", () => {
+    expect(draftOf({ data: 2 }, '[{"data":1},{"data":2}]', [20, 21])).toMatchObject({ json: "2" });
   });
 });

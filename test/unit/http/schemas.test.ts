@@ -1,14 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { z } from "zod";
 import { BelfryError, type InvalidInput } from "../../../src/errors.ts";
-import {
-  addressedMessageSchema,
-  batchSchema,
-  messageSchema,
-  nameSchema,
-  streamOf,
-  validate,
-} from "../../../src/http/schemas.ts";
+import { addressedMessageSchema, batchSchema, messageSchema, streamOf, validate } from "../../../src/http/schemas.ts";
 
 /** What is wrong with a value. */
 function wrong(schema: z.ZodType, value: unknown): readonly InvalidInput[] {
@@ -91,9 +84,11 @@ describe("batchSchema", () => {
   });
 });
 
-describe("nameSchema", () => {
-  it("counts characters as users do", () => {
-    expect(wrong(nameSchema, "😀".repeat(128))).toEqual([]);
-    expect(wrong(nameSchema, "😀".repeat(129))).toEqual([{ path: "", message: "expected 1 to 128 characters" }]);
+describe("a name", () => {
+  it("has its characters counted as users do", () => {
+    expect(wrong(messageSchema, { data: 1, event: "😀".repeat(128) })).toEqual([]);
+    expect(wrong(messageSchema, { data: 1, event: "😀".repeat(129) })).toEqual([
+      { path: "event", message: "expected 1 to 128 characters" },
+    ]);
   });
 });

@@ -1,13 +1,15 @@
 import { describe, expect, it } from "vitest";
-import { elementSpans, memberSpans } from "../../../src/protocol/raw-json.ts";
+import { memberSpan, memberSpansOfEach } from "../../../src/protocol/raw-json.ts";
 
-/** The members of an object as they are written. */
-function members(text: string, at?: number): Record<string, string> {
-  return Object.fromEntries([...memberSpans(text, at)].map(([name, [start, end]]) => [name, text.slice(start, end)]));
+/** A member as it is written. */
+function member(text: string, name: string, at?: number): string | undefined {
+  const span = memberSpan(text, name, at);
+  return span && text.slice(...span);
 }
 
-function elements(text: string, at?: number): string[] {
-  return elementSpans(text, at).map(([start, end]) => text.slice(start, end));
+/** One member of each element as it is written. */
+function each(text: string, name: string, at?: number): (string | undefined)[] {
+  return memberSpansOfEach(text, name, at).map((span) => span && text.slice(...span));
 }
 
 /** One of each kind of value, and spellings that JSON.parse would lose. */
@@ -39,56 +41,64 @@ const values = [
   "[\n\t1 ,\r2\n]",
 ];
 
-describe("memberSpans", () => {
+describe("memberSpan", () => {
   it.each(values)("finds %s as it is written, first, last and alone", (value) => {
-    expect(members(`{"a":${value}}`)).toEqual({ a: value });
-    expect(members(`{"a":${value},"b":1}`)).toEqual({ a: value, b: "1" });
-    expect(members(`{"b":1,"a":${value}}`)).toEqual({ a: value, b: "1" });
-    expect(members(` \n{ "a"\t:\r\n${value} , "b" : 1 }\n`)).toEqual({ a: value, b: "1" });
+    for (const text of [
+      `{"a":${value}}`,
+      `{"a":${value},"b":1}`,
+      `{"b":1,"a":${value}}`,
+      ` \n{ "a"\t:\r\n${value} , "b" : 1 }\n`,
+    ]) {
+      expect(member(text, "a")).toBe(value);
+    }
   });
 
-  it.each(["{}", "{ }", " {\n} "])("finds nothing in %j", (text) => {
-    expect(members(text)).toEqual({});
+  it.each(["{}", "{ }", " {\n} ", '{"b":1}', '{"b":{"a":1}}', '{"b":"a"}'])("finds nothing in %j", (text) => {
+    expect(member(text, "a")).toBeUndefined();
   });
 
   it("takes the last of two members with one name, as JSON.parse does", () => {
-    expect(members('{"a":1,"b":2,"a":3}')).toEqual({ a: "3", b: "2" });
-    expect(members('{"a":1,"\\u0061":2}')).toEqual({ a: "2" });
+    expect(member('{"a":1,"b":2,"a":3}', "a")).toBe("3");
+    expect(member('{"a":1,"\\u0061":2}', "a")).toBe("2");
   });
 
-  it("reads names with escapes", () => {
-    expect([...memberSpans('{"d\\u0061ta":1,"\\"":2,"\\\\":3,"\\n":4}').keys()]).toEqual(["data", '"', "\\", "\n"]);
+  it.each(["data", '"', "\\", "\n"])("reads the name %j with escapes", (name) => {
+    const text = '{"d\\u0061ta":1,"\\"":2,"\\\\":3,"\\n":4}';
+    expect(Number(member(text, name))).toBe(JSON.parse(text)[name]);
   });
 
   it("finds __proto__ like any other name", () => {
-    const text = '{"__proto__":{"a":1},"constructor":2}';
-    const spans = memberSpans(text);
-    expect([...spans.keys()]).toEqual(["__proto__", "constructor"]);
-    expect(text.slice(...(spans.get("__proto__") ?? []))).toBe('{"a":1}');
+    expect(member('{"__proto__":{"a":1},"constructor":2}', "__proto__")).toBe('{"a":1}');
+    expect(member('{"a":1}', "__proto__")).toBeUndefined();
   });
 
   it("begins where it is told and stops at the object's end", () => {
     const text = '[{"a":1}, {"b":2}, {"c":3}]';
-    expect(members(text, 9)).toEqual({ b: "2" });
+    expect([member(text, "a", 9), member(text, "b", 9), member(text, "c", 9)]).toEqual([undefined, "2", undefined]);
   });
 
   it("is done with 100,000 levels without overflowing the stack", () => {
     const deep = `${"[".repeat(100_000)}${"]".repeat(100_000)}`;
-    expect(memberSpans(`{"a":${deep},"b":1}`).get("a")).toEqual([5, 200_005]);
+    expect(memberSpan(`{"a":${deep},"b":1}`, "a")).toEqual([5, 200_005]);
   });
 });
 
-describe("elementSpans", () => {
-  it("finds every kind of value as it is written", () => {
-    expect(elements(`[${values.join(",")}]`)).toEqual(values);
-    expect(elements(` [\n${values.join(" ,\t")}\r] `)).toEqual(values);
+describe("memberSpansOfEach", () => {
+  it("finds the member of every element as it is written", () => {
+    const objects = values.map((value) => `{"b":1,"a":${value}}`);
+    expect(each(`[${objects.join(",")}]`, "a")).toEqual(values);
+    expect(each(` [\n${objects.join(" ,\t")}\r] `, "a")).toEqual(values);
+  });
+
+  it("finds nothing in what is no object or has no such member, and goes on behind it", () => {
+    expect(each(`[${values.join(",")},{"data":5}]`, "data")).toEqual([...values.map(() => undefined), "5"]);
   });
 
   it.each(["[]", "[ ]", " [\n] "])("finds nothing in %j", (text) => {
-    expect(elements(text)).toEqual([]);
+    expect(each(text, "a")).toEqual([]);
   });
 
   it("begins where it is told and stops at the array's end", () => {
-    expect(elements('{"a":[1,2],"b":[3]}', 5)).toEqual(["1", "2"]);
+    expect(each('{"a":[{"a":1},2],"b":[{"a":3}]}', "a", 5)).toEqual(["1", undefined]);
   });
 });
