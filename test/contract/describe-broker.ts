@@ -254,6 +254,18 @@ export function describeBroker(name: string, world: BrokerWorld): void {
       await broker.claim({ key: "other", fingerprint: "two" });
     });
 
+    it("keeps revocations until their time is over, each once", async () => {
+      const { broker } = await one();
+      const soon = Date.now() + 100;
+      await broker.addRevocation("one", Date.now() + 60_000);
+      await broker.addRevocation("one", Date.now() + 60_000);
+      await broker.addRevocation("two", soon);
+      expect((await broker.revocations()).toSorted()).toEqual(["one", "two"]);
+      await until(async () => (await broker.revocations()).length === 1);
+      expect(Date.now()).toBeGreaterThanOrEqual(soon);
+      expect(await broker.revocations()).toEqual(["one"]);
+    });
+
     it("forgets an idempotency key when its time is over", async () => {
       const { broker } = await one({ idempotencyTtlSeconds: 0.05 });
       const given = publication({ idempotency: { key: "k", fingerprint: "f" } });
