@@ -26,6 +26,8 @@ export function checkHead(request: IncomingMessage): void {
 /** Answers on a bare socket, where there is no response object, and ends the connection. */
 export function refuse(socket: Duplex, error: BelfryError): void {
   if (socket.destroyed) return;
+  // Node takes its own listener away with a CONNECT: a client that breaks off must not end the process.
+  socket.on("error", () => {});
   const body = JSON.stringify(error.toProblem());
   const headers = {
     Connection: "close",
