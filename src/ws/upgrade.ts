@@ -14,6 +14,7 @@ import { closeCodes } from "../protocol/close-codes.ts";
 import { parseSince, type Resumption } from "../protocol/since.ts";
 import { parseOffer } from "../protocol/subprotocols.ts";
 import { checkHead, refuse } from "../raw-http.ts";
+import { closeReason } from "./close-reason.ts";
 import { chooseOffer } from "./compression.ts";
 import { type ConnectionContext, ConnectionSocket, WsConnection } from "./connection.ts";
 
@@ -128,7 +129,7 @@ export class Upgrades {
     // A browser shows a refused handshake as 1006, whatever the reason: this one must reach the page.
     if (error.code === "unauthorized" && hasPresented && socket.writable) {
       const { code } = closeCodes.unauthorized;
-      this.#upgrade(request, socket, head, (ws) => ws.on("error", ignore).close(code, error.message));
+      this.#upgrade(request, socket, head, (ws) => ws.on("error", ignore).close(code, closeReason(error.message)));
     } else {
       refuse(socket, error);
     }
@@ -137,7 +138,7 @@ export class Upgrades {
   /** Everything that can be decided at once. */
   #check(request: IncomingMessage): { presented: string | undefined; since: Resumption } {
     const { allowedOrigins, allowAnonymous, maxConnections } = this.#options;
-    const [path, query = ""] = request.url?.split("?", 2) ?? [];
+    const [path, ...query] = request.url?.split("?") ?? [];
     if (path !== wsPath) throw new BelfryError("not_found", "the WebSocket is at /ws");
     checkHead(request);
     const { headers } = request;
@@ -155,7 +156,7 @@ export class Upgrades {
     if (presented === undefined && !allowAnonymous) {
       throw new BelfryError("unauthorized", "say who you are: offer the user id or token in Sec-WebSocket-Protocol");
     }
-    const since = parseSince(query);
+    const since = parseSince(query.join("?"));
     if (typeof since === "string") throw new BelfryError("malformed", since);
     return { presented, since };
   }

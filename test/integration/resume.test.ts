@@ -99,7 +99,7 @@ describe.each([
     expect(offsets([await client.next()])).toEqual([3]);
   });
 
-  it.each(["nonsense", "l-abc-1", "t-abc-1", "b-abc-01", "earliest&since=b-abc-1", "b-a-1&since=b-a-2", ""])(
+  it.each(["nonsense", "l-abc-1", "t-abc-1", "b-abc-01", "earliest&since=b-abc-1", "b-a-1&since=b-a-2", "earliest?b-a-1", ""])(
     "refuses since=%s as malformed",
     async (since) => {
       const { port } = await start();
