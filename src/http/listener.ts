@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { createServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
 import {
   type AddressInfo,
   createServer as createNetServer,
@@ -33,12 +33,13 @@ const acceptors = 16;
  */
 export class Listener {
   readonly #server: Server;
+  readonly #turns = new Turns();
   /** Take connections for the server, beside itself. */
   readonly #others: NetServer[] = [];
   readonly #sockets = new Set<Socket>();
 
   constructor(handshakeTimeoutMs: number, onRequest: RequestListener) {
-    this.#server = createBoundedServer(handshakeTimeoutMs, onRequest);
+    this.#server = createBoundedServer(handshakeTimeoutMs, onRequest, this.#turns);
     this.#server.on("connection", (socket) => this.#track(socket));
   }
 
@@ -114,11 +115,34 @@ export class Listener {
   }
 }
 
-function createBoundedServer(handshakeTimeoutMs: number, onRequest: RequestListener): Server {
+/**
+ * Knows whose turn it is on a connection. Whoever sends requests without waiting for the answers gets them in order from
+ * Node, but what is written to the bare socket would come before answers that are still being made.
+ */
+class Turns {
+  readonly #newest = new WeakMap<Duplex, ServerResponse>();
+
+  /** A request begins to be served. */
+  begin({ socket }: IncomingMessage, response: ServerResponse): void {
+    this.#newest.set(socket, response);
+  }
+
+  /** Whether a request that came whole is not answered yet. */
+  areTaken(socket: Duplex): boolean {
+    const response = this.#newest.get(socket);
+    return response?.req.complete === true && !response.writableFinished;
+  }
+}
+
+function createBoundedServer(handshakeTimeoutMs: number, onRequest: RequestListener, turns: Turns): Server {
   // Known to Node since 22.21 and 24.9, not yet to its types. Other upgrades are ignored, as RFC 9110 section 7.8 allows.
   const upgrades = {
-    shouldUpgradeCallback: ({ headers }: IncomingMessage): boolean =>
-      server.listenerCount("upgrade") > 0 && /websocket/i.test(headers.upgrade ?? ""),
+    shouldUpgradeCallback: ({ headers, socket }: IncomingMessage): boolean =>
+      server.listenerCount("upgrade") > 0 && /websocket/i.test(headers.upgrade ?? "") && !turns.areTaken(socket),
+  };
+  const serve: RequestListener = (request, response) => {
+    turns.begin(request, response);
+    onRequest(request, response);
   };
   const server: Server = createServer(
     {
@@ -132,14 +156,20 @@ function createBoundedServer(handshakeTimeoutMs: number, onRequest: RequestListe
       connectionsCheckingInterval: Math.max(10, Math.min(500, handshakeTimeoutMs / 4)),
       noDelay: true,
     },
-    onRequest,
+    serve,
   );
   // Node drops what is beyond this number in silence; one more than allowed lets checkHead see that there were too many.
   server.maxHeadersCount = maxHeaders + 1;
-  server.on("clientError", answerClientError);
-  server.on("checkExpectation", onRequest);
+  server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+    if (turns.areTaken(socket)) socket.destroy(error);
+    else answerClientError(error, socket);
+  });
+  server.on("checkExpectation", serve);
   const noTunnels = new BelfryError("method_not_allowed", "this is no proxy", { allow: ["GET", "POST", "DELETE"] });
-  server.on("connect", (_, socket) => refuse(socket, noTunnels));
+  server.on("connect", (_, socket) => {
+    if (turns.areTaken(socket)) socket.destroy();
+    else refuse(socket, noTunnels);
+  });
   return server;
 }
 
