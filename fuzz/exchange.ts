@@ -51,8 +51,11 @@ export function exchange(
       return;
     }
     isSent = true;
-    if (ending === "reset") finish();
-    else if (ending === "end") socket.end();
+    if (ending === "reset") {
+      finish();
+      return;
+    }
+    if (ending === "end") socket.end();
     listenUntilQuiet();
   };
   socket.on("data", (chunk) => {
