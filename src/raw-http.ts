@@ -26,6 +26,8 @@ export function checkHead(request: IncomingMessage): void {
 /** Answers on a bare socket, where there is no response object, and ends the connection. */
 export function refuse(socket: Duplex, error: BelfryError): void {
   if (socket.destroyed) return;
+  // Node has given the socket up: a peer that resets it before it reads the answer must not end the process.
+  socket.on("error", ignore);
   const body = JSON.stringify(error.toProblem());
   const headers = {
     Connection: "close",
@@ -37,3 +39,5 @@ export function refuse(socket: Duplex, error: BelfryError): void {
   socket.once("finish", () => socket.destroy());
   socket.end(`HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}\r\n${lines.join("")}\r\n${body}`);
 }
+
+function ignore(): void {}
