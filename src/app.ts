@@ -4,14 +4,14 @@ import { hostname } from "node:os";
 import type { Duplex } from "node:stream";
 import type { Express } from "express";
 import { ApiKeys } from "./auth/api-keys.ts";
-import { type Authenticator, FlagAuthenticator } from "./auth/authenticator.ts";
-import { JwtAuthenticator, type JwtKey } from "./auth/jwt.ts";
+import { authenticatorOf } from "./auth/configured.ts";
 import type { Broker } from "./broker/broker.ts";
 import { MemoryBroker } from "./broker/memory-broker.ts";
 import { RedisBroker } from "./broker/redis-broker.ts";
 import { handleClientFrame, type OnMessage } from "./client-frames.ts";
 import { type Config, readConfig } from "./config.ts";
 import { createHttpApp } from "./http/app.ts";
+import { type Certificate, certificateOf } from "./http/certificate.ts";
 import { serveDirectly } from "./http/direct.ts";
 import { receiveExternalPublish } from "./http/external-publish.ts";
 import { historyRoutes } from "./http/history-routes.ts";
@@ -68,6 +68,7 @@ export class Belfry {
   readonly #upgrades: Upgrades;
   readonly #heartbeat: Heartbeat;
   readonly #onMessage: OnMessage | undefined;
+  readonly #certificate: Certificate | undefined;
   readonly #listeners: { readonly listener: Listener; readonly port: number; readonly name: "port" | "apiPort" }[] = [];
   readonly #onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     this.#upgrade(request, socket, head);
@@ -106,6 +107,7 @@ export class Belfry {
     this.hub = this.#createHub();
     this.#heartbeat = new Heartbeat(config);
     this.#upgrades = this.#createUpgrades();
+    this.#certificate = server ? undefined : certificateOf(config, this.#log);
     const { apiPort } = config;
     const context = this.#endpointContext();
     const publicRoutes = this.#publicRoutes();
@@ -168,6 +170,7 @@ export class Belfry {
       clearTimeout(cut);
       this.#host?.off("upgrade", this.#onUpgrade);
       this.#heartbeat.close();
+      this.#certificate?.close();
       await this.hub.close();
       this.#metrics.close();
     }
@@ -207,7 +210,7 @@ export class Belfry {
   }
 
   #createUpgrades(): Upgrades {
-    const authenticator = this.#createAuthenticator();
+    const authenticator = authenticatorOf(this.#config);
     const frameContext = {
       hub: this.hub,
       log: this.#log,
@@ -231,17 +234,6 @@ export class Belfry {
       },
       onRefused: ({ code }) => this.#metrics.droppedConnections.inc({ reason: `refused_${code}` }),
     });
-  }
-
-  #createAuthenticator(): Authenticator {
-    const { authMode, jwtSecret, jwtPublicKey, jwtJwksUrl, jwtIssuer, jwtAudience, jwtUserClaim } = this.#config;
-    if (authMode === "none") return new FlagAuthenticator();
-    let key: JwtKey | undefined;
-    if (jwtSecret !== undefined) key = { kind: "secret", secret: jwtSecret };
-    if (jwtPublicKey) key = { kind: "public", key: jwtPublicKey };
-    if (jwtJwksUrl) key = { kind: "jwks", url: jwtJwksUrl };
-    if (!key) throw new TypeError("authMode is jwt: set one of jwtSecret, jwtPublicKey and jwtJwksUrl");
-    return new JwtAuthenticator({ key, issuer: jwtIssuer, audience: jwtAudience, userClaim: jwtUserClaim });
   }
 
   #gone(connection: WsConnection, cause: EndCause): void {
@@ -276,7 +268,12 @@ export class Belfry {
   }
 
   #addListener(name: "port" | "apiPort", port: number, onRequest: RequestListener): void {
-    const listener = new Listener(this.#config.handshakeTimeoutMs, onRequest);
+    const listener = new Listener({
+      handshakeTimeoutMs: this.#config.handshakeTimeoutMs,
+      onRequest,
+      certificate: this.#certificate,
+      onRefused: (reason) => this.#metrics.droppedConnections.inc({ reason: `refused_${reason}` }),
+    });
     // The API's own port has no WebSocket: an upgrade request is as any other there and finds nothing at /ws.
     if (name === "port") listener.onUpgrade(this.#onUpgrade);
     this.#listeners.push({ listener, port, name });

@@ -13,6 +13,7 @@ import {
   type TrustProxy,
 } from "./config-values.ts";
 import { parseRedisUrl, redisUrlForms } from "./redis-url.ts";
+import { readKeyPair } from "./tls-files.ts";
 
 /** What `belfry serve --help` and the docs say about a variable, beside its default. */
 interface Meta {
@@ -27,6 +28,10 @@ const variables = {
   API_PORT: integer(0, 65535)
     .optional()
     .meta({ description: "own listener for the publisher API and /metrics, which then answer 404 on PORT" }),
+  TLS_CERT: z.string().optional().meta({
+    description: "file of the certificate, in PEM, with which both listeners serve TLS; read again when it changes",
+  }),
+  TLS_KEY: z.string().optional().meta({ description: "file of the certificate's private key, in PEM" }),
   REDIS_URL: z
     .string()
     .refine((text) => parseRedisUrl(text) !== undefined, redisUrlForms)
@@ -95,7 +100,7 @@ const variables = {
     .meta({ description: "messages a second that each API key may publish to this replica" }),
   HANDSHAKE_TIMEOUT_MS: milliseconds(10)
     .prefault("5000")
-    .meta({ description: "time for a client to finish its request head" }),
+    .meta({ description: "time for a client to finish its request head; before that, for its TLS handshake" }),
   PING_INTERVAL_MS: milliseconds(10)
     .prefault("25000")
     .meta({ description: "longest time between two pings to a client" }),
@@ -161,6 +166,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   const result = schema.safeParse(given);
   const problems = result.success ? [] : result.error.issues.map((issue) => describe(issue, given));
   if (result.success) problems.push(...contradictions(result.data));
+  problems.push(...tlsProblems(given["TLS_CERT"], given["TLS_KEY"]));
   if (env["NODE_ENV"] === "production" && given["ALLOW_INSECURE"] !== "true") problems.push(...openings(given));
   if (!result.success || problems.length > 0) throw new ConfigError(problems);
   return Object.fromEntries(Object.entries(result.data).map(([name, value]) => [camelCase(name), value])) as Config;
@@ -185,6 +191,16 @@ function contradictions(values: Values): string[] {
     problems.push(`${keys[0]}: is set, but AUTH_MODE is none, so no token would be checked; set AUTH_MODE=jwt`);
   }
   return problems;
+}
+
+function tlsProblems(cert: string | undefined, key: string | undefined): readonly string[] {
+  if (cert !== undefined && key !== undefined) {
+    const pair = readKeyPair(cert, key);
+    return "cert" in pair ? [] : pair;
+  }
+  if (cert === undefined && key === undefined) return [];
+  const [given, missing] = cert === undefined ? ["TLS_KEY", "TLS_CERT"] : ["TLS_CERT", "TLS_KEY"];
+  return [`${missing}: is unset, but ${given} is set; TLS takes both`];
 }
 
 /** What would let anyone in. */

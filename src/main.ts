@@ -5,13 +5,18 @@ import { createLog } from "./log.ts";
 /** Exit code for a wrong configuration: EX_CONFIG of sysexits(3). */
 const exitConfig = 78;
 
+function exitIfConfig(error: unknown): void {
+  if (!(error instanceof ConfigError)) return;
+  for (const problem of error.problems) process.stderr.write(`belfry: ${problem}\n`);
+  process.exit(exitConfig);
+}
+
 function readConfigOrExit() {
   try {
     return readConfig(process.env);
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    for (const problem of error.problems) process.stderr.write(`belfry: ${problem}\n`);
-    process.exit(exitConfig);
+    exitIfConfig(error);
+    throw error;
   }
 }
 
@@ -24,6 +29,7 @@ process.on("uncaughtException", (error) => {
 });
 
 const starting = Belfry.start({ ...config, log }).catch((error: unknown) => {
+  exitIfConfig(error);
   log.fatal({ err: error }, "Belfry could not start");
   process.exit(1);
 });

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { createServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
 import {
   type AddressInfo,
   createServer as createNetServer,
@@ -9,20 +9,10 @@ import {
 } from "node:net";
 import type { Duplex } from "node:stream";
 import { setImmediate as turn } from "node:timers/promises";
-import { BelfryError, type ErrorCode } from "../errors.ts";
-import { maxHeaders, refuse } from "../raw-http.ts";
-
-/** Most bytes of a request's head: request line and header fields. */
-const maxHeaderBytes = 16 * 1024;
-
-/** Time for a whole request, in ms. */
-const requestTimeoutMs = 30_000;
+import { createBoundedServer, type ServerOptions } from "./bounded-server.ts";
 
 /** Most turns of the event loop that a closing server goes on taking connections. */
 const maxClosingTurns = 1000;
-
-/** How long an idle HTTP connection is kept, in ms: longer than the 60 s of usual load balancers, which must go first. */
-const keepAliveTimeoutMs = 75_000;
 
 /** Sockets that a listener takes connections by, where the system lets them share a port: Node takes one a turn from each. */
 const acceptors = 16;
@@ -37,9 +27,11 @@ export class Listener {
   readonly #others: NetServer[] = [];
   readonly #sockets = new Set<Socket>();
 
-  constructor(handshakeTimeoutMs: number, onRequest: RequestListener) {
-    this.#server = createBoundedServer(handshakeTimeoutMs, onRequest);
+  constructor(options: ServerOptions) {
+    this.#server = createBoundedServer(options);
     this.#server.on("connection", (socket) => this.#track(socket));
+    // Here `bytesRead` is what was said inside of TLS.
+    if (options.certificate) this.#server.on("secureConnection", (socket: Socket) => this.#track(socket));
   }
 
   /** Hands upgrades to `websocket` over. Without it every request is served as if it asked for none. */
@@ -75,7 +67,11 @@ export class Listener {
    */
   async close(timeoutMs: number): Promise<void> {
     if (!this.#server.listening) return;
-    const timer = setTimeout(() => this.#server.closeAllConnections(), timeoutMs);
+    const timer = setTimeout(() => {
+      this.#server.closeAllConnections();
+      // In the middle of a TLS handshake a connection is none yet for the server.
+      for (const socket of this.#sockets) socket.destroy();
+    }, timeoutMs);
     await this.#backlogTaken();
     const closed = [this.#server, ...this.#others].map((server) => {
       const isClosed = server.listening ? once(server, "close") : undefined;
@@ -114,35 +110,6 @@ export class Listener {
   }
 }
 
-function createBoundedServer(handshakeTimeoutMs: number, onRequest: RequestListener): Server {
-  // Known to Node since 22.21 and 24.9, not yet to its types. Other upgrades are ignored, as RFC 9110 section 7.8 allows.
-  const upgrades = {
-    shouldUpgradeCallback: ({ headers }: IncomingMessage): boolean =>
-      server.listenerCount("upgrade") > 0 && /websocket/i.test(headers.upgrade ?? ""),
-  };
-  const server: Server = createServer(
-    {
-      ...upgrades,
-      // Checked by checkHead, which answers as everything else is answered.
-      requireHostHeader: false,
-      maxHeaderSize: maxHeaderBytes,
-      headersTimeout: Math.min(handshakeTimeoutMs, requestTimeoutMs),
-      requestTimeout: requestTimeoutMs,
-      keepAliveTimeout: keepAliveTimeoutMs,
-      connectionsCheckingInterval: Math.max(10, Math.min(500, handshakeTimeoutMs / 4)),
-      noDelay: true,
-    },
-    onRequest,
-  );
-  // Node drops what is beyond this number in silence; one more than allowed lets checkHead see that there were too many.
-  server.maxHeadersCount = maxHeaders + 1;
-  server.on("clientError", answerClientError);
-  server.on("checkExpectation", onRequest);
-  const noTunnels = new BelfryError("method_not_allowed", "this is no proxy", { allow: ["GET", "POST", "DELETE"] });
-  server.on("connect", (_, socket) => refuse(socket, noTunnels));
-  return server;
-}
-
 /** Rejects when the port cannot be listened on alone. */
 async function checkFree(port: number, host: string): Promise<void> {
   const server = createNetServer((socket) => socket.destroy());
@@ -154,23 +121,4 @@ async function listenOn(server: NetServer, options: ListenOptions): Promise<numb
   server.listen(options);
   await once(server, "listening");
   return (server.address() as AddressInfo).port;
-}
-
-const clientErrors: Readonly<Record<string, readonly [ErrorCode, string]>> = {
-  HPE_HEADER_OVERFLOW: [
-    "headers_too_large",
-    `more than ${maxHeaders} header fields or ${maxHeaderBytes} bytes of them`,
-  ],
-  ERR_HTTP_REQUEST_TIMEOUT: ["timeout", "the request did not arrive in time"],
-};
-
-/** Answers what Node could not read as a request. */
-function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (socket.destroyed) return;
-  if (error.code === "ECONNRESET" || !socket.writable || ((socket as Socket).bytesWritten ?? 0) > 0) {
-    socket.destroy(error);
-    return;
-  }
-  const [code, detail] = clientErrors[error.code ?? ""] ?? ["malformed", "this is not an HTTP request"];
-  refuse(socket, new BelfryError(code, detail));
 }

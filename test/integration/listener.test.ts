@@ -8,7 +8,7 @@ import { Listener } from "../../src/http/listener.ts";
 const waiting = 64;
 
 it.runIf(process.platform === "linux")("takes many connections in one turn of the event loop", async () => {
-  const listener = new Listener(5000, (_, response) => response.end());
+  const listener = new Listener({ handshakeTimeoutMs: 5000, onRequest: (_, response) => response.end() });
   const port = await listener.listen(0, "127.0.0.1");
   onTestFinished(() => listener.close(0));
   const sockets = Array.from({ length: waiting }, () => connect(port, "127.0.0.1"));

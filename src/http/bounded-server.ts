@@ -1,0 +1,99 @@
+import { createServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { BelfryError, type ErrorCode } from "../errors.ts";
+import { maxHeaders, refuse } from "../raw-http.ts";
+import type { Certificate } from "./certificate.ts";
+
+/** Most bytes of a request's head: request line and header fields. */
+const maxHeaderBytes = 16 * 1024;
+
+/** Time for a whole request, in ms. */
+const requestTimeoutMs = 30_000;
+
+/** How long an idle HTTP connection is kept, in ms: longer than the 60 s of usual load balancers, which must go first. */
+const keepAliveTimeoutMs = 75_000;
+
+/** Settings of {@link createBoundedServer}. */
+export interface ServerOptions {
+  /** Time for the TLS handshake, and from there (or from the connection) for a request's head, in ms. */
+  readonly handshakeTimeoutMs: number;
+  readonly onRequest: RequestListener;
+  /** Serves TLS with it; undefined: plain HTTP. */
+  readonly certificate?: Certificate | undefined;
+  /** Told of each connection that is refused before there is a request: an error's code, or `tls` for a handshake that failed. */
+  readonly onRefused?: (reason: ErrorCode | "tls") => void;
+}
+
+/** Makes an HTTP or HTTPS server whose every wait and size is bounded, and which does not listen yet. */
+export function createBoundedServer({ handshakeTimeoutMs, onRequest, certificate, onRefused }: ServerOptions): Server {
+  // Known to Node since 22.21 and 24.9, not yet to its types. Other upgrades are ignored, as RFC 9110 section 7.8 allows.
+  const upgrades = {
+    shouldUpgradeCallback: ({ headers }: IncomingMessage): boolean =>
+      server.listenerCount("upgrade") > 0 && /websocket/i.test(headers.upgrade ?? ""),
+  };
+  const options = {
+    ...upgrades,
+    // Checked by checkHead, which answers as everything else is answered.
+    requireHostHeader: false,
+    maxHeaderSize: maxHeaderBytes,
+    headersTimeout: Math.min(handshakeTimeoutMs, requestTimeoutMs),
+    requestTimeout: requestTimeoutMs,
+    keepAliveTimeout: keepAliveTimeoutMs,
+    connectionsCheckingInterval: Math.max(10, Math.min(500, handshakeTimeoutMs / 4)),
+    noDelay: true,
+  };
+  const server = certificate
+    ? createTls(certificate, { ...options, handshakeTimeout: handshakeTimeoutMs }, onRequest)
+    : createServer(options, onRequest);
+  // Node drops what is beyond this number in silence; one more than allowed lets checkHead see that there were too many.
+  server.maxHeadersCount = maxHeaders + 1;
+  server.on("clientError", (error: NodeJS.ErrnoException, socket: Duplex) => {
+    const reason = answerClientError(error, socket);
+    if (reason) onRefused?.(reason);
+  });
+  server.on("checkExpectation", onRequest);
+  const noTunnels = new BelfryError("method_not_allowed", "this is no proxy", { allow: ["GET", "POST", "DELETE"] });
+  server.on("connect", (_, socket) => {
+    refuse(socket, noTunnels);
+    onRefused?.(noTunnels.code);
+  });
+  return server;
+}
+
+function createTls(certificate: Certificate, options: object, onRequest: RequestListener): Server {
+  const server = createTlsServer({ ...options, ...certificate.options }, onRequest);
+  certificate.renewFor(server);
+  return server;
+}
+
+const clientErrors: Readonly<Record<string, readonly [ErrorCode, string]>> = {
+  HPE_HEADER_OVERFLOW: [
+    "headers_too_large",
+    `more than ${maxHeaders} header fields or ${maxHeaderBytes} bytes of them`,
+  ],
+  ERR_HTTP_REQUEST_TIMEOUT: ["timeout", "the request did not arrive in time"],
+};
+
+/**
+ * Answers what Node could not read as a request.
+ *
+ * @returns why the connection is refused; undefined when it was the peer that left
+ */
+function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): ErrorCode | "tls" | undefined {
+  // Before the end of its TLS handshake nobody could read an answer.
+  if ((socket as { secureConnecting?: boolean }).secureConnecting) {
+    socket.destroy();
+    if (error.code === "ERR_TLS_HANDSHAKE_TIMEOUT") return "timeout";
+    return error.code?.startsWith("ERR_SSL_") ? "tls" : undefined;
+  }
+  if (socket.destroyed) return undefined;
+  if (error.code === "ECONNRESET" || !socket.writable || ((socket as Socket).bytesWritten ?? 0) > 0) {
+    socket.destroy(error);
+    return undefined;
+  }
+  const [code, detail] = clientErrors[error.code ?? ""] ?? ["malformed", "this is not an HTTP request"];
+  refuse(socket, new BelfryError(code, detail));
+  return code;
+}
