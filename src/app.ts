@@ -3,8 +3,7 @@ import type { IncomingMessage, RequestListener, Server } from "node:http";
 import { hostname } from "node:os";
 import type { Duplex } from "node:stream";
 import type { Express } from "express";
-import { ApiKeys } from "./auth/api-keys.ts";
-import { authenticatorOf } from "./auth/configured.ts";
+import { apiKeysOf, authenticatorOf } from "./auth/configured.ts";
 import type { Broker } from "./broker/broker.ts";
 import { MemoryBroker } from "./broker/memory-broker.ts";
 import { RedisBroker } from "./broker/redis-broker.ts";
@@ -68,6 +67,7 @@ export class Belfry {
   readonly #upgrades: Upgrades;
   readonly #heartbeat: Heartbeat;
   readonly #onMessage: OnMessage | undefined;
+  readonly #apiKeys: ReturnType<typeof apiKeysOf>;
   readonly #certificate: Certificate | undefined;
   readonly #listeners: { readonly listener: Listener; readonly port: number; readonly name: "port" | "apiPort" }[] = [];
   readonly #onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => {
@@ -107,6 +107,7 @@ export class Belfry {
     this.hub = this.#createHub();
     this.#heartbeat = new Heartbeat(config);
     this.#upgrades = this.#createUpgrades();
+    this.#apiKeys = apiKeysOf(config, this.#log);
     this.#certificate = server ? undefined : certificateOf(config, this.#log);
     const { apiPort } = config;
     const context = this.#endpointContext();
@@ -171,6 +172,7 @@ export class Belfry {
       this.#host?.off("upgrade", this.#onUpgrade);
       this.#heartbeat.close();
       this.#certificate?.close();
+      this.#apiKeys.close();
       await this.hub.close();
       this.#metrics.close();
     }
@@ -244,9 +246,8 @@ export class Belfry {
   }
 
   #endpointContext() {
-    const { apiKeys, maxPublishesPerSecond } = this.#config;
     return {
-      keys: new ApiKeys(apiKeys, maxPublishesPerSecond),
+      keys: this.#apiKeys.keys,
       metrics: this.#metrics,
       log: this.#log,
     };

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { readApiKeysFile } from "./api-keys-file.ts";
 import {
   flag,
   integer,
@@ -69,10 +70,13 @@ const variables = {
   ALLOW_ANONYMOUS: flag.prefault("false").meta({ description: "let clients without a flag in, for broadcasts only" }),
   ALLOW_INSECURE: flag
     .prefault("false")
-    .meta({ description: "with NODE_ENV=production: start although AUTH_MODE=none or no API_KEYS" }),
+    .meta({ description: "with NODE_ENV=production: start although AUTH_MODE=none or no API keys" }),
   API_KEYS: list(parseApiKey).optional().meta({
     description: "keys of the publisher API, comma separated: secret, name:secret or name:secret:publish+read+admin",
     secret: true,
+  }),
+  API_KEYS_FILE: z.string().optional().meta({
+    description: "instead of API_KEYS: file of such keys, one a line or comma separated; read again when it changes",
   }),
   ALLOWED_ORIGINS: list(parseOrigin).prefault("*").meta({
     description: "origins of browser pages that may connect: *, https://app.example.com, https://*.example.com",
@@ -167,6 +171,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   const problems = result.success ? [] : result.error.issues.map((issue) => describe(issue, given));
   if (result.success) problems.push(...contradictions(result.data));
   problems.push(...tlsProblems(given["TLS_CERT"], given["TLS_KEY"]));
+  problems.push(...apiKeyProblems(given["API_KEYS"], given["API_KEYS_FILE"]));
   if (env["NODE_ENV"] === "production" && given["ALLOW_INSECURE"] !== "true") problems.push(...openings(given));
   if (!result.success || problems.length > 0) throw new ConfigError(problems);
   return Object.fromEntries(Object.entries(result.data).map(([name, value]) => [camelCase(name), value])) as Config;
@@ -203,14 +208,21 @@ function tlsProblems(cert: string | undefined, key: string | undefined): readonl
   return [`${missing}: is unset, but ${given} is set; TLS takes both`];
 }
 
+function apiKeyProblems(keys: string | undefined, file: string | undefined): readonly string[] {
+  if (file === undefined) return [];
+  if (keys !== undefined) return ["API_KEYS_FILE: is set, and so is API_KEYS; keep one of them"];
+  const found = readApiKeysFile(file);
+  return typeof found === "string" ? [`API_KEYS_FILE: ${JSON.stringify(file)} ${found}`] : [];
+}
+
 /** What would let anyone in. */
 function openings(given: Readonly<Record<string, string | undefined>>): string[] {
   const problems: string[] = [];
-  const { AUTH_MODE = "none", API_KEYS, JWT_SECRET } = given;
+  const { AUTH_MODE = "none", API_KEYS, API_KEYS_FILE, JWT_SECRET } = given;
   if (AUTH_MODE === "none") {
     problems.push("AUTH_MODE: is none in production, so anyone can be anyone; ALLOW_INSECURE=true starts all the same");
   }
-  if (!API_KEYS) {
+  if (!API_KEYS && !API_KEYS_FILE) {
     problems.push("API_KEYS: is unset in production, so anyone can publish; ALLOW_INSECURE=true starts all the same");
   }
   // RFC 7518 section 3.2.

@@ -21,18 +21,28 @@ interface KnownKey {
   readonly key: ApiKey;
 }
 
-/** Who may use the publisher API. Without any key it is open to everyone. */
+/** Who may use the publisher API. */
 export class ApiKeys {
-  readonly #keys: readonly KnownKey[] | undefined;
+  readonly #maxPublishesPerSecond: number | undefined;
   readonly #open: ApiKey;
+  #keys: readonly KnownKey[] | undefined;
 
-  /** @param maxPublishesPerSecond messages a second for each key; undefined: no limit */
+  /**
+   * @param keys undefined: the API is open to everyone
+   * @param maxPublishesPerSecond messages a second for each key; undefined: no limit
+   */
   constructor(keys: readonly ApiKeyConfig[] | undefined, maxPublishesPerSecond: number | undefined) {
+    this.#maxPublishesPerSecond = maxPublishesPerSecond;
     this.#open = limited("open", maxPublishesPerSecond);
-    this.#keys = keys?.map(({ name, secret, rights }) => ({
+    if (keys) this.replace(keys);
+  }
+
+  /** From here on these keys are valid, and no others. */
+  replace(keys: readonly ApiKeyConfig[]): void {
+    this.#keys = keys.map(({ name, secret, rights }) => ({
       digest: digest(secret),
       rights,
-      key: limited(name, maxPublishesPerSecond),
+      key: limited(name, this.#maxPublishesPerSecond),
     }));
   }
 
