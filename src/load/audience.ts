@@ -9,6 +9,9 @@ const maxHandshakes = 128;
 /** How often is looked whether all has come, in ms. */
 const lookMs = 5;
 
+/** Silence after which nothing more is on the way to who had stopped reading, in ms. */
+const quietMs = 500;
+
 /** Silence after which what did not come is lost, in ms. */
 const patienceMs = 5000;
 
@@ -78,6 +81,13 @@ export class Audience {
       connection.pause();
       this.#deaf.add(connection);
     }
+  }
+
+  /** Lets them read again, and waits until nothing more comes: only who reads sees that the server has closed. */
+  async undeafen(): Promise<void> {
+    for (const connection of this.#deaf) connection.resume();
+    this.#deaf.clear();
+    for (let seen = -1; seen !== this.tally.reads; await pause(quietMs)) seen = this.tally.reads;
   }
 
   /** Connections that the server has closed, by close code. */

@@ -79,6 +79,11 @@ export class Connection {
     this.#socket.pause();
   }
 
+  /** Reads again. */
+  resume(): void {
+    this.#socket.resume();
+  }
+
   /** Leaves, without a close handshake: thousands of sockets would wait for the last packet of it. */
   leave(): void {
     this.#isLeft = true;

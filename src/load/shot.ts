@@ -2,10 +2,8 @@ import { writeDigits } from "./digits.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { payloadOf, stampPayload } from "./payload.ts";
 
+/** Digits of a user's index in the name; there are at most a million users. */
 const userWidth = 6;
-
-/** Most users: what their names have digits for. */
-export const maxUsers = 10 ** userWidth;
 
 /** Name of a user of the load. */
 export function userName(prefix: string, index: number): string {

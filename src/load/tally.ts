@@ -1,4 +1,4 @@
-import { inflateRawSync } from "node:zlib";
+import { constants, inflateRawSync } from "node:zlib";
 import { nowNs } from "./clock.ts";
 import { Histogram } from "./histogram.ts";
 import { sentAtNs } from "./payload.ts";
@@ -58,16 +58,21 @@ export class Tally {
    */
   sample(bytes: Buffer, from: number, to: number, isWhole: boolean, isCompressed: boolean): void {
     if (isCompressed && !isWhole) return;
-    const text = isCompressed ? inflated(bytes.subarray(from, to)) : bytes;
-    const sentNs = isCompressed ? sentAtNs(text, 0, text.length) : sentAtNs(bytes, from, to);
-    if (sentNs === undefined) return;
+    const sentNs = isCompressed ? sentInCompressed(bytes.subarray(from, to)) : sentAtNs(bytes, from, to);
+    if (sentNs === undefined && !isCompressed) return;
     this.untilSample = this.#sampleEvery;
     this.samples++;
+    if (sentNs === undefined) return;
     if (isCompressed) this.compressedSamples++;
     this.latency.add(this.#readNs - sentNs);
   }
 }
 
-function inflated(payload: Buffer): Buffer {
-  return inflateRawSync(Buffer.concat([payload, deflateTail]));
+function sentInCompressed(payload: Buffer): number | undefined {
+  try {
+    const text = inflateRawSync(Buffer.concat([payload, deflateTail]), { finishFlush: constants.Z_SYNC_FLUSH });
+    return sentAtNs(text, 0, text.length);
+  } catch {
+    return undefined;
+  }
 }

@@ -1,0 +1,67 @@
+import { writeFile } from "node:fs/promises";
+import type { Contestant } from "./contestants.ts";
+import { writeDocs } from "./docs.ts";
+import { cores, describeMachine, pin } from "./machine.ts";
+import { type Options, readOptions } from "./options.ts";
+import { installPeers, peerVersions } from "./peers.ts";
+import { describeFigures, describeWorkload } from "./report.ts";
+import type { Measurement, Results } from "./results.ts";
+import { type Figures, NotOffered, type Workload } from "./workload.ts";
+
+/** Measures one server once, in a process of its own. */
+async function measureOnce(workload: Workload, contestant: Contestant, options: Options): Promise<Figures | undefined> {
+  const subject = await contestant.start();
+  try {
+    return await workload.run(subject, options.scale, contestant);
+  } catch (error) {
+    if (error instanceof NotOffered) return undefined;
+    throw error;
+  } finally {
+    await subject.close();
+  }
+}
+
+/** Measures all servers of a workload in turns, the other way round in every other round. */
+async function measureWorkload(workload: Workload, options: Options): Promise<Measurement[]> {
+  const contestants = workload.contestants.filter(({ server }) => options.servers.includes(server));
+  const measurements: Measurement[] = [];
+  for (let round = 1; round <= options.rounds; round++) {
+    for (const contestant of round % 2 === 1 ? contestants : contestants.toReversed()) {
+      const figures = await measureOnce(workload, contestant, options);
+      const { label } = contestant;
+      measurements.push({ workload: workload.name, label, round, figures });
+      const line = figures ? describeFigures(figures, workload.columns) : "not offered";
+      console.log(`${workload.name} ${round}/${options.rounds} ${label}: ${line}`);
+    }
+  }
+  console.log(`\n${describeWorkload(workload, measurements)}\n`);
+  return measurements;
+}
+
+async function run(args: readonly string[]): Promise<void> {
+  const options = readOptions(args);
+  installPeers(options.servers);
+  const machine = describeMachine();
+  pin(process.pid, cores.load);
+  if (!machine.isPinned) console.log("No taskset or one core alone: servers and load are not kept apart.\n");
+  const measurements: Measurement[] = [];
+  for (const workload of options.workloads) measurements.push(...(await measureWorkload(workload, options)));
+  const results: Results = {
+    date: new Date().toISOString().slice(0, 10),
+    command: ["npm run bench", ...(args.length > 0 ? ["--", ...args] : [])].join(" "),
+    rounds: options.rounds,
+    machine,
+    versions: peerVersions(),
+    measurements,
+  };
+  if (options.out !== undefined) await writeFile(options.out, `${JSON.stringify(results, null, 2)}\n`);
+  if (options.docs) await writeDocs(results, options.workloads);
+}
+
+try {
+  await run(process.argv.slice(2));
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+}
+process.exit();

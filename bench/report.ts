@@ -1,0 +1,53 @@
+import { type Measurement, type Row, rowsOf, type Spread } from "./results.ts";
+import type { Column, Figures, Workload } from "./workload.ts";
+
+/** A table's cells, the first row being its head. */
+export type Table = readonly (readonly string[])[];
+
+/** What came of a workload as a table. */
+export function tableOf(workload: Workload, measurements: readonly Measurement[]): Table {
+  const rows = rowsOf(workload, measurements);
+  const headOf = ({ title, unit }: Column) => (unit === "" ? title : `${title}, ${unit}`);
+  const withRatio = rows.some(({ ratio }) => ratio);
+  const head = ["", ...workload.columns.map(headOf), ...(withRatio ? ["Belfry ÷ it"] : [])];
+  return [head, ...rows.map((row) => cellsOf(row, workload.columns, withRatio))];
+}
+
+function cellsOf(row: Row, columns: readonly Column[], withRatio: boolean): string[] {
+  const { label, spreads, ratio } = row;
+  const failures = [row.lost > 0 && `${row.lost} lost`, row.refused > 0 && `${row.refused} refused`].filter(Boolean);
+  const name = failures.length > 0 ? `${label} (!) ${failures.join(", ")}` : label;
+  const values = columns.map(({ key }) => (spreads?.[key] ? spreadText(spreads[key]) : "not offered"));
+  return [name, ...values, ...(withRatio ? [ratio ? spreadText(ratio) : ""] : [])];
+}
+
+/** A table for a terminal. */
+export function describeWorkload(workload: Workload, measurements: readonly Measurement[]): string {
+  const table = tableOf(workload, measurements);
+  const widths = (table[0] ?? []).map((_, column) => Math.max(...table.map((cells) => cells[column]?.length ?? 0)));
+  const lines = table.map((cells) => `  ${cells.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("  ")}`.trimEnd());
+  return [`${workload.name}: ${workload.title}`, ...lines].join("\n");
+}
+
+/** One run as a line. */
+export function describeFigures({ values, lost, refused }: Figures, columns: readonly Column[]): string {
+  const parts = columns.map(
+    ({ key, title, unit }) => `${title} ${short(values[key] ?? Number.NaN)}${unit && ` ${unit}`}`,
+  );
+  if (lost > 0) parts.push(`LOST ${lost}`);
+  if (refused > 0) parts.push(`REFUSED ${refused}`);
+  return parts.join(", ");
+}
+
+function spreadText({ median, min, max }: Spread): string {
+  return min === max ? short(median) : `${short(median)} [${short(min)} … ${short(max)}]`;
+}
+
+/** A number with three digits that matter. */
+export function short(value: number): string {
+  if (Number.isNaN(value)) return "n/a";
+  const size = Math.abs(value);
+  if (size >= 1e6) return `${Number((value / 1e6).toPrecision(3))} M`;
+  if (size >= 1e4) return `${Number((value / 1e3).toPrecision(3))} k`;
+  return Number(value.toPrecision(3)).toLocaleString("en");
+}

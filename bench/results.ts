@@ -1,0 +1,74 @@
+import type { Machine } from "./machine.ts";
+import type { Column, Figures, Workload } from "./workload.ts";
+
+/** What became of one server in one round of a workload. */
+export interface Measurement {
+  readonly workload: string;
+  readonly label: string;
+  readonly round: number;
+  /** Undefined where the server does not offer what is measured. */
+  readonly figures: Figures | undefined;
+}
+
+/** A run of the benchmarks, as it is written to a file. */
+export interface Results {
+  readonly date: string;
+  readonly command: string;
+  readonly rounds: number;
+  readonly machine: Machine;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly measurements: readonly Measurement[];
+}
+
+/** The middle of some values and their ends. */
+export interface Spread {
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+/** A server in a workload, over all rounds. */
+export interface Row {
+  readonly label: string;
+  /** By the keys of the columns; undefined where it was not offered. */
+  readonly spreads: Readonly<Record<string, Spread>> | undefined;
+  /** The first column of Belfry over that of this one, in each round; undefined for Belfry itself, and without it. */
+  readonly ratio: Spread | undefined;
+  readonly lost: number;
+  readonly refused: number;
+}
+
+/** What came of a workload. */
+export function rowsOf(workload: Workload, measurements: readonly Measurement[]): Row[] {
+  const own = measurements.filter((one) => one.workload === workload.name);
+  const labels = workload.contestants
+    .map(({ label }) => label)
+    .filter((label) => own.some((one) => one.label === label));
+  const belfry = workload.contestants.find(({ server }) => server === "belfry")?.label;
+  return labels.map((label) => {
+    const rounds = own.filter((one) => one.label === label);
+    const figures = rounds.flatMap((one) => one.figures ?? []);
+    const spread = ({ key }: Column) => spreadOf(figures.map(({ values }) => values[key] ?? Number.NaN));
+    const { key } = workload.columns[0];
+    const ratios = rounds.flatMap(({ round, figures: theirs }) => {
+      const ours = own.find((one) => one.label === belfry && one.round === round)?.figures;
+      return ours && theirs ? [(ours.values[key] ?? 0) / (theirs.values[key] ?? 0)] : [];
+    });
+    return {
+      label,
+      spreads:
+        figures.length > 0 ? Object.fromEntries(workload.columns.map((one) => [one.key, spread(one)])) : undefined,
+      ratio: label !== belfry && ratios.length > 0 ? spreadOf(ratios) : undefined,
+      lost: figures.reduce((sum, { lost }) => sum + lost, 0),
+      refused: figures.reduce((sum, { refused }) => sum + refused, 0),
+    };
+  });
+}
+
+function spreadOf(values: readonly number[]): Spread {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  const upper = sorted[middle] ?? Number.NaN;
+  const median = sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2;
+  return { median, min: sorted[0] ?? Number.NaN, max: sorted.at(-1) ?? Number.NaN };
+}
