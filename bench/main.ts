@@ -48,7 +48,7 @@ async function run(args: readonly string[]): Promise<void> {
   for (const workload of options.workloads) measurements.push(...(await measureWorkload(workload, options)));
   const results: Results = {
     date: new Date().toISOString().slice(0, 10),
-    command: ["npm run bench", ...(args.length > 0 ? ["--", ...args] : [])].join(" "),
+    command: options.command,
     rounds: options.rounds,
     machine,
     versions: peerVersions(),

@@ -19,6 +19,8 @@ export interface Options {
   readonly out: string | undefined;
   /** Write docs/benchmarks.md. */
   readonly docs: boolean;
+  /** How the same is measured again, whatever becomes of the results. */
+  readonly command: string;
 }
 
 const usage = `npm run bench -- [options]
@@ -50,6 +52,7 @@ export function readOptions(args: readonly string[]): Options {
       isQuick: values.quick,
       out: values.out,
       docs: values.docs,
+      command: commandOf(values),
     };
   } catch (error) {
     throw new Error(`${error instanceof Error ? error.message : error}\n\n${usage}`);
@@ -62,6 +65,14 @@ const quick: Scale = {
   seconds: (seconds) => Math.max(leastSeconds, seconds * quickPart),
   connections: (count) => Math.max(leastConnections, Math.round(count * quickPart)),
 };
+
+function commandOf({ only, servers, rounds, quick }: Readonly<Record<string, string | boolean | undefined>>): string {
+  const given = Object.entries({ only, servers, rounds }).flatMap(([name, value]) =>
+    value ? [`--${name} ${value}`] : [],
+  );
+  const all = [...given, ...(quick ? ["--quick"] : [])];
+  return ["npm run bench", ...(all.length > 0 ? ["--", ...all] : [])].join(" ");
+}
 
 /** `W1` names W1 and all that begin with `W1-`. */
 function chosen(list: string | undefined): readonly Workload[] {

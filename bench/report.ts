@@ -8,17 +8,17 @@ export type Table = readonly (readonly string[])[];
 export function tableOf(workload: Workload, measurements: readonly Measurement[]): Table {
   const rows = rowsOf(workload, measurements);
   const headOf = ({ title, unit }: Column) => (unit === "" ? title : `${title}, ${unit}`);
-  const withRatio = rows.some(({ ratio }) => ratio);
-  const head = ["", ...workload.columns.map(headOf), ...(withRatio ? ["Belfry ÷ it"] : [])];
-  return [head, ...rows.map((row) => cellsOf(row, workload.columns, withRatio))];
+  const withAdvantage = rows.some(({ advantage }) => advantage);
+  const head = ["", ...workload.columns.map(headOf), ...(withAdvantage ? ["Belfry better, times"] : [])];
+  return [head, ...rows.map((row) => cellsOf(row, workload.columns, withAdvantage))];
 }
 
-function cellsOf(row: Row, columns: readonly Column[], withRatio: boolean): string[] {
-  const { label, spreads, ratio } = row;
+function cellsOf(row: Row, columns: readonly Column[], withAdvantage: boolean): string[] {
+  const { label, spreads, advantage } = row;
   const failures = [row.lost > 0 && `${row.lost} lost`, row.refused > 0 && `${row.refused} refused`].filter(Boolean);
   const name = failures.length > 0 ? `${label} (!) ${failures.join(", ")}` : label;
   const values = columns.map(({ key }) => (spreads?.[key] ? spreadText(spreads[key]) : "not offered"));
-  return [name, ...values, ...(withRatio ? [ratio ? spreadText(ratio) : ""] : [])];
+  return [name, ...values, ...(withAdvantage ? [advantage ? spreadText(advantage) : ""] : [])];
 }
 
 /** A table for a terminal. */
@@ -40,7 +40,8 @@ export function describeFigures({ values, lost, refused }: Figures, columns: rea
 }
 
 function spreadText({ median, min, max }: Spread): string {
-  return min === max ? short(median) : `${short(median)} [${short(min)} … ${short(max)}]`;
+  const [least, most] = [short(min), short(max)];
+  return least === most ? short(median) : `${short(median)} [${least} … ${most}]`;
 }
 
 /** A number with three digits that matter. */

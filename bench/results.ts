@@ -32,8 +32,8 @@ export interface Row {
   readonly label: string;
   /** By the keys of the columns; undefined where it was not offered. */
   readonly spreads: Readonly<Record<string, Spread>> | undefined;
-  /** The first column of Belfry over that of this one, in each round; undefined for Belfry itself, and without it. */
-  readonly ratio: Spread | undefined;
+  /** How many times better Belfry is in the first column, in each round; undefined for Belfry's own rows, and without it. */
+  readonly advantage: Spread | undefined;
   readonly lost: number;
   readonly refused: number;
 }
@@ -44,21 +44,22 @@ export function rowsOf(workload: Workload, measurements: readonly Measurement[])
   const labels = workload.contestants
     .map(({ label }) => label)
     .filter((label) => own.some((one) => one.label === label));
-  const belfry = workload.contestants.find(({ server }) => server === "belfry")?.label;
+  const ownLabels = workload.contestants.filter(({ server }) => server === "belfry").map(({ label }) => label);
   return labels.map((label) => {
     const rounds = own.filter((one) => one.label === label);
     const figures = rounds.flatMap((one) => one.figures ?? []);
     const spread = ({ key }: Column) => spreadOf(figures.map(({ values }) => values[key] ?? Number.NaN));
-    const { key } = workload.columns[0];
+    const { key, better } = workload.columns[0];
     const ratios = rounds.flatMap(({ round, figures: theirs }) => {
-      const ours = own.find((one) => one.label === belfry && one.round === round)?.figures;
-      return ours && theirs ? [(ours.values[key] ?? 0) / (theirs.values[key] ?? 0)] : [];
+      const ours = own.find((one) => one.label === ownLabels[0] && one.round === round)?.figures;
+      const ratio = (ours?.values[key] ?? Number.NaN) / (theirs?.values[key] ?? Number.NaN);
+      return Number.isNaN(ratio) ? [] : [better === "higher" ? ratio : 1 / ratio];
     });
     return {
       label,
       spreads:
         figures.length > 0 ? Object.fromEntries(workload.columns.map((one) => [one.key, spread(one)])) : undefined,
-      ratio: label !== belfry && ratios.length > 0 ? spreadOf(ratios) : undefined,
+      advantage: !ownLabels.includes(label) && ratios.length > 0 ? spreadOf(ratios) : undefined,
       lost: figures.reduce((sum, { lost }) => sum + lost, 0),
       refused: figures.reduce((sum, { refused }) => sum + refused, 0),
     };

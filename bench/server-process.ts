@@ -1,7 +1,7 @@
 import { createInterface } from "node:readline";
 import { Child } from "../chaos/child.ts";
 import type { Endpoint } from "../src/load/endpoint.ts";
-import { cores, pin } from "./machine.ts";
+import { cores, onCore } from "./machine.ts";
 
 /** How long a server may take to listen, in ms. */
 const startTimeoutMs = 30_000;
@@ -19,13 +19,13 @@ export class ServerProcess {
     this.endpoint = { address: "127.0.0.1", port, host: `127.0.0.1:${port}` };
   }
 
-  /** Starts a program that prints a line of JSON with the port it listens on, and keeps it on the servers' core. */
+  /** Starts a program that prints a line of JSON with the port it listens on. */
   static async start(
     command: string,
     args: readonly string[],
     env: Record<string, string> = {},
   ): Promise<ServerProcess> {
-    const child = new Child(command, args, {
+    const child = new Child(...onCore(cores.server, command, args), {
       env: { PATH: process.env["PATH"] ?? "", ...env },
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -48,9 +48,7 @@ export class ServerProcess {
     );
     const timer = setTimeout(() => fail("does not listen"), startTimeoutMs);
     try {
-      const server = new ServerProcess(child, await listening.promise);
-      pin(server.pid, cores.server);
-      return server;
+      return new ServerProcess(child, await listening.promise);
     } catch (error) {
       child.signal("SIGKILL");
       throw error;

@@ -105,11 +105,11 @@ export class Connection {
       if (open === undefined) return;
       from = open;
     }
-    const before = this.#messages;
+    const before = this.messages;
     const read = this.#readFrames(bytes, from, end);
     if (read < end) this.#rest = Buffer.from(bytes.subarray(read, end));
-    if (this.#isReady) this.#tally.count(this.#messages - before);
-    else if (this.#messages >= this.#plan.greetings) this.#becomeReady();
+    this.#tally.count(this.messages - before);
+    if (!this.#isReady && this.#messages >= this.#plan.greetings) this.#becomeReady();
   }
 
   /** Reads the answer to the handshake and returns where it ends; undefined when it is not all there, or refuses. */
