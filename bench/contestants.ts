@@ -45,7 +45,7 @@ const fileOf = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 /** Belfry, with all that it does by default, and API keys. */
 export function startBelfry(env: Record<string, string> = {}): Promise<ServerProcess> {
   const settings = { HOST: "127.0.0.1", PORT: "0", API_KEYS: `bench:${key}`, ...env };
-  return ServerProcess.start(process.execPath, [fileOf("../src/cli.ts"), "serve"], settings);
+  return ServerProcess.start(process.execPath, [fileOf("../dist/cli.js"), "serve"], settings);
 }
 
 /** How the n-th client connects to a Belfry. */

@@ -3,7 +3,7 @@ import type { Contestant } from "./contestants.ts";
 import { writeDocs } from "./docs.ts";
 import { cores, describeMachine, pin } from "./machine.ts";
 import { type Options, readOptions } from "./options.ts";
-import { installPeers, peerVersions } from "./peers.ts";
+import { buildBelfry, installPeers, peerVersions } from "./prepare.ts";
 import { describeFigures, describeWorkload } from "./report.ts";
 import type { Measurement, Results } from "./results.ts";
 import { type Figures, NotOffered, type Workload } from "./workload.ts";
@@ -41,6 +41,7 @@ async function measureWorkload(workload: Workload, options: Options): Promise<Me
 async function run(args: readonly string[]): Promise<void> {
   const options = readOptions(args);
   installPeers(options.servers);
+  if (options.servers.includes("belfry")) buildBelfry();
   const machine = describeMachine();
   pin(process.pid, cores.load);
   if (!machine.isPinned) console.log("No taskset or one core alone: servers and load are not kept apart.\n");
@@ -57,6 +58,10 @@ async function run(args: readonly string[]): Promise<void> {
   if (options.out !== undefined) await writeFile(options.out, `${JSON.stringify(results, null, 2)}\n`);
   if (options.docs) await writeDocs(results, options.workloads);
 }
+
+// Ends what was started, which a signal alone would leave behind.
+process.once("SIGINT", () => process.exit(130));
+process.once("SIGTERM", () => process.exit(143));
 
 try {
   await run(process.argv.slice(2));

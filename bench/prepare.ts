@@ -14,13 +14,23 @@ const packages = {
   "Node for uWebSockets.js": "node_modules/node",
 } as const;
 
+/** Builds Belfry, so that what is measured is what is shipped, and not what was built some time ago. */
+export function buildBelfry(): void {
+  npm(["run", "--silent", "build"], "the build failed");
+}
+
 /** Installs what the servers need that the project itself does not, at first use. */
 export function installPeers(servers: readonly ServerName[]): void {
   const isNeeded = servers.includes("socket.io") || servers.includes("uws");
   if (!isNeeded || existsSync(`${directory}node_modules/.package-lock.json`)) return;
   console.log("installing the peers, once: npm ci --prefix bench");
-  const { status } = spawnSync("npm", ["ci", "--prefix", directory, "--no-audit", "--no-fund"], { stdio: "inherit" });
-  if (status !== 0) throw new Error("npm ci --prefix bench failed; --servers belfry,ws needs no peers");
+  const failure = "npm ci --prefix bench failed; --servers belfry,ws needs no peers";
+  npm(["ci", "--prefix", directory, "--no-audit", "--no-fund"], failure);
+}
+
+function npm(args: readonly string[], failure: string): void {
+  const { status } = spawnSync("npm", args, { cwd: `${directory}..`, stdio: "inherit" });
+  if (status !== 0) throw new Error(failure);
 }
 
 /** The versions of what is installed. */
