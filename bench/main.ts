@@ -6,18 +6,24 @@ import { type Options, readOptions } from "./options.ts";
 import { buildBelfry, installPeers, peerVersions } from "./prepare.ts";
 import { describeFigures, describeWorkload } from "./report.ts";
 import type { Measurement, Results } from "./results.ts";
-import { type Figures, NotOffered, type Workload } from "./workload.ts";
+import { NotOffered, type Workload } from "./workload.ts";
 
-/** Measures one server once, in a process of its own. */
-async function measureOnce(workload: Workload, contestant: Contestant, options: Options): Promise<Figures | undefined> {
-  const subject = await contestant.start();
+/** Measures one server once, in a process of its own. What fails is a result too: the others go on. */
+async function measureOnce(
+  workload: Workload,
+  contestant: Contestant,
+  { scale }: Options,
+): Promise<Pick<Measurement, "figures" | "failure">> {
   try {
-    return await workload.run(subject, options.scale, contestant);
+    const subject = await contestant.start();
+    try {
+      return { figures: await workload.run(subject, scale, contestant), failure: undefined };
+    } finally {
+      await subject.close();
+    }
   } catch (error) {
-    if (error instanceof NotOffered) return undefined;
-    throw error;
-  } finally {
-    await subject.close();
+    if (!(error instanceof NotOffered)) process.exitCode = 1;
+    return { figures: undefined, failure: error instanceof Error ? error.message : String(error) };
   }
 }
 
@@ -27,10 +33,11 @@ async function measureWorkload(workload: Workload, options: Options): Promise<Me
   const measurements: Measurement[] = [];
   for (let round = 1; round <= options.rounds; round++) {
     for (const contestant of round % 2 === 1 ? contestants : contestants.toReversed()) {
-      const figures = await measureOnce(workload, contestant, options);
       const { label } = contestant;
-      measurements.push({ workload: workload.name, label, round, figures });
-      const line = figures ? describeFigures(figures, workload.columns) : "not offered";
+      const measured = await measureOnce(workload, contestant, options);
+      measurements.push({ workload: workload.name, label, round, ...measured });
+      const { figures, failure } = measured;
+      const line = figures ? describeFigures(figures, workload.columns) : failure;
       console.log(`${workload.name} ${round}/${options.rounds} ${label}: ${line}`);
     }
   }

@@ -42,7 +42,7 @@ export function planOf(subject: Subject, shape: LoadShape): LoadPlan {
 export async function measure(subject: Subject, shape: LoadShape, phase: Phase, scale: Scale): Promise<Measured> {
   const load = await Load.open(planOf(subject, shape));
   try {
-    if (shape.compression && !load.audience.isCompressed) throw new NotOffered("no permessage-deflate");
+    if (shape.compression && !load.audience.isCompressed) throw new NotOffered();
     await load.run({ ...phase, seconds: scale.seconds(warmUpSeconds) });
     return await measurePhase(subject, load, phase);
   } finally {

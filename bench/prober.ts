@@ -8,13 +8,14 @@ const maxProbes = 2000;
 
 /** What a prober does. */
 export type Probing =
-  /** Connects so many at once; ends when all are ready. */
+  /** Connects so many at once; ends when all are ready, or after 15 s. */
   | { readonly kind: "crowd"; readonly count: number }
   /** Asks for /healthz and connects somebody new, at a steady pace, for a time. */
   | { readonly kind: "pulse"; readonly seconds: number };
 
-/** What a crowd took. */
+/** How many of a crowd were ready, and after what time. */
 export interface CrowdReport {
+  readonly ready: number;
   readonly seconds: number;
 }
 

@@ -15,9 +15,10 @@ export function tableOf(workload: Workload, measurements: readonly Measurement[]
 
 function cellsOf(row: Row, columns: readonly Column[], withAdvantage: boolean): string[] {
   const { label, spreads, advantage } = row;
-  const failures = [row.lost > 0 && `${row.lost} lost`, row.refused > 0 && `${row.refused} refused`].filter(Boolean);
-  const name = failures.length > 0 ? `${label} (!) ${failures.join(", ")}` : label;
-  const values = columns.map(({ key }) => (spreads?.[key] ? spreadText(spreads[key]) : "not offered"));
+  const counts = [row.lost > 0 && `${row.lost} lost`, row.refused > 0 && `${row.refused} refused`];
+  const notes = [...counts, ...(spreads ? row.failures : [])].filter(Boolean);
+  const name = notes.length > 0 ? `${label} (!) ${notes.join(", ")}` : label;
+  const values = columns.map(({ key }) => (spreads?.[key] ? spreadText(spreads[key]) : (row.failures[0] ?? "")));
   return [name, ...values, ...(withAdvantage ? [advantage ? spreadText(advantage) : ""] : [])];
 }
 

@@ -6,8 +6,10 @@ export interface Measurement {
   readonly workload: string;
   readonly label: string;
   readonly round: number;
-  /** Undefined where the server does not offer what is measured. */
+  /** Undefined where there are none. */
   readonly figures: Figures | undefined;
+  /** Why there are none: `not offered` where the server does not have what is measured. */
+  readonly failure: string | undefined;
 }
 
 /** A run of the benchmarks, as it is written to a file. */
@@ -30,12 +32,14 @@ export interface Spread {
 /** A server in a workload, over all rounds. */
 export interface Row {
   readonly label: string;
-  /** By the keys of the columns; undefined where it was not offered. */
+  /** By the keys of the columns; undefined where no round has figures. */
   readonly spreads: Readonly<Record<string, Spread>> | undefined;
   /** How many times better Belfry is in the first column, in each round; undefined for Belfry's own rows, and without it. */
   readonly advantage: Spread | undefined;
   readonly lost: number;
   readonly refused: number;
+  /** Why some rounds have no figures. */
+  readonly failures: readonly string[];
 }
 
 /** What came of a workload. */
@@ -62,6 +66,7 @@ export function rowsOf(workload: Workload, measurements: readonly Measurement[])
       advantage: !ownLabels.includes(label) && ratios.length > 0 ? spreadOf(ratios) : undefined,
       lost: figures.reduce((sum, { lost }) => sum + lost, 0),
       refused: figures.reduce((sum, { refused }) => sum + refused, 0),
+      failures: rounds.flatMap(({ failure }) => failure?.split("\n", 1)[0] ?? []),
     };
   });
 }

@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import { createInterface } from "node:readline";
 import { Child } from "../chaos/child.ts";
 import type { Endpoint } from "../src/load/endpoint.ts";
@@ -31,7 +32,8 @@ export class ServerProcess {
     });
     const listening = Promise.withResolvers<number>();
     const lines: string[] = [];
-    const fail = (what: string) => listening.reject(new Error(`${args.join(" ")} ${what}\n${lines.join("\n")}`));
+    const fail = (what: string) =>
+      listening.reject(new Error(`${basename(args[0] ?? "")} ${what}\n${lines.join("\n")}`));
     for (const input of [child.process.stdout, child.process.stderr]) {
       if (!input) continue;
       createInterface({ input }).on("line", (line) => {

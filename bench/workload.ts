@@ -42,4 +42,8 @@ export interface Workload {
 /** Thrown by a run where a server does not have what is measured. */
 export class NotOffered extends Error {
   override readonly name = "NotOffered";
+
+  constructor() {
+    super("not offered");
+  }
 }

@@ -31,7 +31,7 @@ export const newcomersWorkload: Workload = {
       load.publisher.stop();
       const report = await running;
       const values = {
-        newcomers: newcomers / crowd.seconds,
+        newcomers: crowd.ready / crowd.seconds,
         broadcasts: report.deliveriesPerSecond / connections,
         p99: report.publishLatency.p99 / 1e6,
       };

@@ -8,8 +8,8 @@ import { runCli, startProcess } from "../support/process.ts";
 const key = "sesame";
 
 /** Runs `belfry bench` and reads its line of JSON, where there is one. */
-async function runBench(port: number, args: readonly string[], env: Record<string, string> = {}) {
-  const { code, stdout, stderr } = await runCli(["bench", "--url", `ws://127.0.0.1:${port}`, ...args], env);
+async function runBench(port: number, args: readonly string[], env: Record<string, string> = {}, fileLimit?: number) {
+  const { code, stdout, stderr } = await runCli(["bench", "--url", `ws://127.0.0.1:${port}`, ...args], env, fileLimit);
   return { code, stderr, report: stdout === "" ? undefined : JSON.parse(stdout) };
 }
 
@@ -113,7 +113,6 @@ describe("belfry bench", () => {
         ["not on this machine", "--yes"],
       ],
       [["--url", "wss://localhost"], ["ws://localhost:8080"]],
-      [["--connections", "199999"], ["ulimit -Hn"]],
       [["--size", "1"], ["65"]],
     ] as const) {
       const { code, stderr, report } = await runBench(port, args);
@@ -121,5 +120,11 @@ describe("belfry bench", () => {
       for (const word of words) expect(stderr).toContain(word);
       expect(stderr).not.toContain("    at ");
     }
+  });
+
+  it("looks at the limit of open files before it connects", async () => {
+    const { code, stderr } = await runBench(1, ["--connections", "300"], {}, 256);
+    expect(stderr).toContain("more than the 256 files that a process may open here (ulimit -Hn)");
+    expect(code).toBe(1);
   });
 });
