@@ -91,7 +91,9 @@ const variables = {
     description: "compress messages of 256 bytes to 256 KiB for clients that offer permessage-deflate",
   }),
   MAX_CONNECTIONS: integer(1).optional().meta({ description: "connections of this replica; more get 503" }),
-  MAX_CONNECTIONS_PER_USER: integer(1).prefault("100").meta({ description: "connections of one user on this replica" }),
+  MAX_CONNECTIONS_PER_USER: integer(1)
+    .prefault("100")
+    .meta({ description: "connections of one user, over all replicas" }),
   OVER_LIMIT: z
     .enum(["reject", "replace"], "is neither reject nor replace")
     .default("reject")

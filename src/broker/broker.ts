@@ -24,6 +24,12 @@ export interface KnownPosition extends Position {
   readonly seen?: readonly SeenMessage[];
 }
 
+/** Where a stream stands that was subscribed to. */
+export interface Standing extends KnownPosition {
+  /** True when other replicas are subscribed to it too. */
+  readonly isElsewhere?: boolean;
+}
+
 /** That there was a message at an offset. */
 export interface SeenMessage {
   readonly offset: number;
@@ -152,7 +158,7 @@ export interface Broker {
   subscribe(
     streams: readonly Stream[],
     known?: readonly (KnownPosition | undefined)[],
-  ): Promise<readonly (KnownPosition | undefined)[]>;
+  ): Promise<readonly (Standing | undefined)[]>;
 
   /** Ends a subscription; never rejects. */
   unsubscribe(stream: Stream): void;

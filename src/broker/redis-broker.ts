@@ -8,6 +8,7 @@ import type {
   KnownPosition,
   Publication,
   Published,
+  Standing,
 } from "./broker.ts";
 import { ReplyError, redisUnavailable } from "./redis-client.ts";
 import type { RedisNode } from "./redis-node.ts";
@@ -94,8 +95,8 @@ export class RedisBroker implements Broker {
   async subscribe(
     streams: readonly Stream[],
     known: readonly (KnownPosition | undefined)[] = [],
-  ): Promise<(KnownPosition | undefined)[]> {
-    const positions: (KnownPosition | undefined)[] = streams.map(() => undefined);
+  ): Promise<(Standing | undefined)[]> {
+    const positions: (Standing | undefined)[] = streams.map(() => undefined);
     const groups = Map.groupBy(streams.entries(), ([, stream]) => this.#nodeOf(stream));
     const subscribing = [...groups.values()].map(async (group) => {
       for (let i = 0; i < group.length; i += subscribeBatch) {
@@ -176,7 +177,7 @@ export class RedisBroker implements Broker {
   async #subscribeBatch(
     streams: readonly Stream[],
     known: readonly (KnownPosition | undefined)[],
-  ): Promise<KnownPosition[]> {
+  ): Promise<Standing[]> {
     const [first] = streams;
     if (!first) return [];
     return this.#run("subscribe", this.#store.channelOf(first), (node) => {

@@ -31,7 +31,7 @@ interface Scripts {
   belfryRelease(...args: Arguments): Promise<number>;
   belfryProbe(...args: Arguments): Promise<number>;
   belfryClaim(...args: Arguments): Promise<string>;
-  belfryPosition(...args: Arguments): Promise<[epoch: string, offset: number, ts: number]>;
+  belfryPosition(...args: Arguments): Promise<[epoch: string, offset: number, ts: number, subscribers: number]>;
   belfryHistoryBuffer(
     ...args: Arguments
   ): Promise<[epoch: Buffer, last: number, lost: number, entries: RedisStreamEntry[]]>;
@@ -78,7 +78,7 @@ export function createRedisClient(target: RedisTarget, name: string, node?: Redi
   client.defineCommand("belfryRelease", { numberOfKeys: 4, lua: releaseScript(publish) });
   client.defineCommand("belfryProbe", { numberOfKeys: 1, lua: probeScript(publish) });
   client.defineCommand("belfryClaim", { numberOfKeys: 1, lua: claimScript });
-  client.defineCommand("belfryPosition", { numberOfKeys: 2, lua: positionScript });
+  client.defineCommand("belfryPosition", { numberOfKeys: 2, lua: positionScript(publish) });
   client.defineCommand("belfryHistory", { numberOfKeys: 2, lua: historyScript });
   return client as RedisClient;
 }

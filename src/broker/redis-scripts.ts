@@ -4,6 +4,8 @@ const maxHeld = 10_000;
 /** How messages travel: pub/sub, or sharded pub/sub, which keeps a message on the nodes of a cluster that serve its stream. */
 export type PublishCommand = "PUBLISH" | "SPUBLISH";
 
+const numberOfSubscribers = (publish: PublishCommand) => (publish === "PUBLISH" ? "NUMSUB" : "SHARDNUMSUB");
+
 /*
  * What is kept of a stream:
  *
@@ -152,7 +154,7 @@ local offset = tonumber(ARGV[3])
 if epoch ~= ARGV[2] or last < offset then return -1 end
 ${placing(publish, { channel: 1, size: 4, ttlMs: 5 })}
 if held and held <= offset then release(held, offset, last) end
-local replicas = redis.call('PUBSUB', '${publish === "PUBLISH" ? "NUMSUB" : "SHARDNUMSUB"}', ARGV[1])[2]
+local replicas = redis.call('PUBSUB', '${numberOfSubscribers(publish)}', ARGV[1])[2]
 local receivers = tonumber(ARGV[6]) + math.max(0, replicas - tonumber(ARGV[7]))
 if redis.call('EXISTS', KEYS[4]) == 1 then
   local first = tonumber(redis.call('HGET', KEYS[4], 'receivers') or '')
@@ -193,14 +195,15 @@ return redis.call('GET', KEYS[1])
  * than they did. A stream that is there is read also where Redis takes no writes.
  *
  * - KEYS: meta, log
- * - ARGV: epoch to use if there is none, meta ms, epoch and offset that the caller knows (empty and 0: none), and of some
- *   messages that it saw the offset and the time at which it was accepted, in turn
- * - returns: epoch, offset of the newest message that may be seen, the time at which it was accepted (0: it is not there)
+ * - ARGV: epoch to use if there is none, meta ms, epoch and offset that the caller knows (empty and 0: none), channel, and of
+ *   some messages that it saw the offset and the time at which it was accepted, in turn
+ * - returns: epoch, offset of the newest message that may be seen, the time at which it was accepted (0: it is not there),
+ *   subscribers to the channel
  */
-export const positionScript = `${metaVariables}${readMeta("ARGV[1]")}
+export const positionScript = (publish: PublishCommand) => `${metaVariables}${readMeta("ARGV[1]")}
 local known = tonumber(ARGV[4])
 local isGone = epoch == ARGV[3] and last < known
-for i = 5, epoch == ARGV[3] and #ARGV or 0, 2 do
+for i = 6, epoch == ARGV[3] and #ARGV or 0, 2 do
   local entry = redis.call('XRANGE', KEYS[2], ARGV[i] .. '-0', ARGV[i] .. '-0')[1]
   isGone = isGone or entry and string.match(entry[2][2], '^%d+') ~= ARGV[i + 1]
 end
@@ -211,7 +214,8 @@ end
 redis.pcall('PEXPIRE', KEYS[1], ARGV[2])
 if held then last = held - 1 end
 local newest = redis.call('XRANGE', KEYS[2], last .. '-0', last .. '-0')[1]
-return { epoch, last, newest and tonumber(string.match(newest[2][2], '^%d+')) or 0 }
+local subscribers = redis.call('PUBSUB', '${numberOfSubscribers(publish)}', ARGV[5])[2]
+return { epoch, last, newest and tonumber(string.match(newest[2][2], '^%d+')) or 0, subscribers }
 `;
 
 /**

@@ -10,6 +10,7 @@ import {
   maxRevocations,
   type Publication,
   type Published,
+  type Standing,
   tooManyRevocations,
 } from "./broker.ts";
 import { type RedisClient, redisUnavailable } from "./redis-client.ts";
@@ -99,17 +100,18 @@ export class RedisStore {
     return commands.zrangebyscore(this.revocationsKey, `(${Date.now()}`, "+inf");
   }
 
-  /** Where a stream stands; `known` is where the caller has been. */
-  async position({ commands }: RedisNode, stream: Stream, known: KnownPosition | undefined): Promise<KnownPosition> {
-    const [epoch, offset, ts] = await commands.belfryPosition(
+  /** Where a stream stands that this replica is subscribed to; `known` is where the caller has been. */
+  async position({ commands }: RedisNode, stream: Stream, known: KnownPosition | undefined): Promise<Standing> {
+    const [epoch, offset, ts, subscribers] = await commands.belfryPosition(
       ...this.#keys(stream),
       newEpoch(),
       this.#metaTtlMs,
       known?.epoch ?? "",
       known?.offset ?? 0,
+      this.channelOf(stream),
       ...(known?.seen ?? []).flatMap((message) => [message.offset, message.ts]),
     );
-    return { epoch, offset, seen: ts > 0 ? [{ offset, ts }] : [] };
+    return { epoch, offset, seen: ts > 0 ? [{ offset, ts }] : [], isElsewhere: subscribers > 1 };
   }
 
   /**

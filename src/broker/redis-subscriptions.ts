@@ -1,5 +1,5 @@
 import type { Stream } from "../protocol/streams.ts";
-import type { KnownPosition } from "./broker.ts";
+import type { KnownPosition, Standing } from "./broker.ts";
 import type { RedisNode } from "./redis-node.ts";
 import type { RedisNodes } from "./redis-nodes.ts";
 import type { RedisStore } from "./redis-store.ts";
@@ -45,7 +45,7 @@ export class RedisSubscriptions {
     node: RedisNode,
     streams: readonly Stream[],
     known: readonly (KnownPosition | undefined)[],
-  ): Promise<KnownPosition[]> {
+  ): Promise<Standing[]> {
     const place = { node, generation: node.generation };
     const added = streams.map((stream): [channel: string, Subscription] => {
       const channel = this.#store.channelOf(stream);

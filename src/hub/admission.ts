@@ -4,6 +4,7 @@ import type { Since } from "../protocol/since.ts";
 import type { Stream } from "../protocol/streams.ts";
 import type { Welcome } from "./connection.ts";
 import type { HistoryReader } from "./history-reader.ts";
+import type { ConnectionInfo } from "./questions.ts";
 import { planResume, type ResumePlan } from "./resume.ts";
 import type { SubscribedStream } from "./subscribed-stream.ts";
 import type { SubscribedStreams } from "./subscribed-streams.ts";
@@ -20,6 +21,8 @@ export interface AdmittedStream {
 /** What a connection needs to be registered: the broadcast stream, and its user's unless it is anonymous. */
 export interface Admission {
   readonly streams: readonly AdmittedStream[];
+  /** Connections of the user on other replicas. */
+  readonly elsewhere: readonly ConnectionInfo[];
 }
 
 /**

@@ -1,25 +1,23 @@
 import { EventEmitter } from "node:events";
 import type { Broker, HistoryPage, Idempotency, Message } from "../broker/broker.ts";
 import type { Credentials } from "../credentials.ts";
-import { BelfryError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { closeCodes } from "../protocol/close-codes.ts";
 import type { Position } from "../protocol/positions.ts";
 import type { Resumption } from "../protocol/since.ts";
 import { broadcastStream, type Scope, type Stream, topicStream, userStream } from "../protocol/streams.ts";
-import { type Admission, type AdmittedStream, admitTo, welcomeOf } from "./admission.ts";
+import type { Admission } from "./admission.ts";
 import type { Client } from "./client.ts";
 import type { Connection } from "./connection.ts";
 import { FanOut } from "./fan-out.ts";
 import { HistoryReader } from "./history-reader.ts";
-import { Member } from "./member.ts";
 import { type MessageDraft, type MessageOptions, toJson } from "./messages.ts";
 import { Presence } from "./presence.ts";
 import { Publisher, type PublisherOptions, type Receipt } from "./publisher.ts";
 import type { ConnectionInfo, ReplicaStats } from "./questions.ts";
-import { recover } from "./recovery.ts";
+import { Registry } from "./registry.ts";
 import { type Revocation, Revocations } from "./revocations.ts";
-import { connectionsTo, type SubscribedStream } from "./subscribed-stream.ts";
+import { connectionsTo } from "./subscribed-stream.ts";
 import { SubscribedStreams } from "./subscribed-streams.ts";
 import { Sweeper } from "./sweeper.ts";
 
@@ -30,6 +28,7 @@ export interface HubOptions extends PublisherOptions {
   readonly replica: string;
   /** Bytes of messages written to a connection at once, unless a single message is larger. */
   readonly maxPassBytes: number;
+  /** Connections of one user, over all replicas. */
   readonly maxConnectionsPerUser: number;
   readonly overLimit: "reject" | "replace";
   /** Told of each message handed to connections: to how many, and the seconds since it was accepted. */
@@ -38,12 +37,6 @@ export interface HubOptions extends PublisherOptions {
   readonly onResume?: (recovered: boolean) => void;
   /** Takes what backends publish around the API; see {@link Hub.deliverHere}. */
   readonly onExternalPublish?: (payload: Buffer) => void;
-}
-
-/** A connection that is registered. */
-interface Registration {
-  readonly member: Member;
-  readonly streams: readonly SubscribedStream[];
 }
 
 interface HubEvents {
@@ -61,23 +54,25 @@ export class Hub extends EventEmitter<HubEvents> {
   readonly #options: HubOptions;
   readonly #broker: Broker;
   readonly #streams: SubscribedStreams;
-  readonly #reader: HistoryReader;
+  readonly #registry: Registry;
   readonly #presence: Presence;
   readonly #publisher: Publisher;
   readonly #revocations: Revocations;
-  readonly #registered = new Map<Connection, Registration>();
 
   constructor(options: HubOptions) {
     super();
     this.#options = options;
     this.#broker = options.broker;
-    this.#reader = new HistoryReader(options.broker);
-    this.#revocations = new Revocations(options.broker, options.log, () => this.#closeRevoked());
+    this.#revocations = new Revocations(options.broker, options.log, () => this.#registry.closeRevoked());
     this.#presence = new Presence(options.broker, options.replica, {
       revoke: (revocation) => this.#revocations.add(revocation),
+      isElsewhere: (stream) => {
+        const subscribed = this.#streams.get(stream);
+        if (subscribed) subscribed.isElsewhere = true;
+      },
       connectionsTo: (stream) => this.#connectionsTo(stream),
       statsHere: () => ({
-        connections: this.#registered.size,
+        connections: this.#registry.size,
         users: this.#streams.count("user"),
         topics: this.#streams.count("topic"),
       }),
@@ -94,6 +89,13 @@ export class Hub extends EventEmitter<HubEvents> {
       },
     });
     this.#publisher = new Publisher(options, this.#streams);
+    this.#registry = new Registry({
+      ...options,
+      streams: this.#streams,
+      reader: new HistoryReader(options.broker),
+      presence: this.#presence,
+      revocations: this.#revocations,
+    });
   }
 
   /** Begins to work; every replica listens to broadcasts from here on. */
@@ -105,19 +107,19 @@ export class Hub extends EventEmitter<HubEvents> {
       onExternalPublish: (payload) => this.#options.onExternalPublish?.(payload),
       onConnected: (streams) => {
         void this.#streams.resubscribe(streams);
-        void this.#revocations.load();
+        this.#revocations.load();
       },
     });
   }
 
   /** Connections registered here. */
   get connections(): Iterable<Connection> {
-    return this.#registered.keys();
+    return this.#registry.connections;
   }
 
   /** Number of connections registered here. */
   get size(): number {
-    return this.#registered.size;
+    return this.#registry.size;
   }
 
   /** Sends to every connection; `data` is any value that JSON can say. Rejects with BelfryError. */
@@ -180,24 +182,13 @@ export class Hub extends EventEmitter<HubEvents> {
    * @param since the streams that the client resumes; of an anonymous client's, only broadcasts count
    * @throws BelfryError `unauthorized` when the credentials were revoked, `unavailable`
    */
-  async admit(credentials: Credentials, since: Resumption = {}): Promise<Admission> {
-    const { user } = credentials;
-    const streams: AdmittedStream[] = [];
-    try {
-      streams.push(await admitTo(broadcastStream, since.broadcast, this.#streams, this.#reader));
-      if (user !== null) streams.push(await admitTo(userStream(user), since.user, this.#streams, this.#reader));
-      await this.#revocations.loaded;
-      this.#checkRevoked(credentials);
-      return { streams };
-    } catch (error) {
-      this.dismiss({ streams });
-      throw error;
-    }
+  admit(credentials: Credentials, since: Resumption = {}): Promise<Admission> {
+    return this.#registry.admit(credentials, since);
   }
 
   /** Gives up on an admission whose connection did not come about. */
   dismiss(admission: Admission): void {
-    for (const { subscribed } of admission.streams) this.#streams.release(subscribed);
+    this.#registry.dismiss(admission);
   }
 
   /**
@@ -206,33 +197,14 @@ export class Hub extends EventEmitter<HubEvents> {
    * @returns false when the user has too many connections; the connection was closed then
    */
   register(connection: Connection, admission: Admission): boolean {
-    if (!this.#makeRoom(connection, admission)) return false;
-    const member = new Member(connection);
-    this.#registered.set(connection, { member, streams: admission.streams.map(({ subscribed }) => subscribed) });
-    connection.welcome(welcomeOf(admission));
-    for (const { subscribed, plan, page } of admission.streams) {
-      if (plan) {
-        this.#options.onResume?.(plan.recovered);
-        void recover(member, subscribed, plan.from, this.#reader, page);
-      } else {
-        subscribed.fanOut.join(member);
-      }
-    }
-    this.#emit("connect", connection);
-    return true;
+    const isRegistered = this.#registry.register(connection, admission);
+    if (isRegistered) this.#emit("connect", connection);
+    return isRegistered;
   }
 
   /** Takes a connection out; does nothing when it is not registered. */
   unregister(connection: Connection): void {
-    const registration = this.#registered.get(connection);
-    if (!registration) return;
-    this.#registered.delete(connection);
-    for (const subscribed of registration.streams) {
-      subscribed.fanOut.leave(registration.member);
-      subscribed.recovering.delete(connection);
-      this.#streams.release(subscribed);
-    }
-    this.#emit("disconnect", connection);
+    if (this.#registry.unregister(connection)) this.#emit("disconnect", connection);
   }
 
   /** The connections of a user on all replicas. */
@@ -251,11 +223,7 @@ export class Hub extends EventEmitter<HubEvents> {
    * @throws BelfryError `forbidden` when they are somebody else's, `unauthorized` when they were revoked
    */
   renew(connection: Connection, credentials: Credentials): void {
-    if (credentials.user !== connection.user) {
-      throw new BelfryError("forbidden", "the token is of another user; connect with it");
-    }
-    this.#checkRevoked(credentials);
-    connection.renew(credentials.token);
+    this.#registry.renew(connection, credentials);
   }
 
   /**
@@ -292,34 +260,10 @@ export class Hub extends EventEmitter<HubEvents> {
     await this.#broker.close();
   }
 
-  #checkRevoked(credentials: Credentials): void {
-    if (this.#revocations.cover(credentials)) throw new BelfryError("unauthorized", "the token was revoked");
-  }
-
-  #closeRevoked(): void {
-    for (const connection of this.#registered.keys()) {
-      if (this.#revocations.cover(connection)) connection.close("unauthorized", "the token was revoked");
-    }
-  }
-
   #delivered(messages: readonly Message[], connections: number): void {
     const { onDelivered } = this.#options;
     const now = Date.now();
     for (const { stream, ts } of messages) onDelivered?.(stream.scope, connections, Math.max(0, now - ts) / 1000);
-  }
-
-  /** Applies the limit of connections per user; false when the connection was turned away. */
-  #makeRoom(connection: Connection, admission: Admission): boolean {
-    const user = admission.streams[1]?.subscribed;
-    const connections = user ? connectionsTo(user) : [];
-    if (connections.length < this.#options.maxConnectionsPerUser) return true;
-    if (this.#options.overLimit === "replace") {
-      connections.toSorted((a, b) => a.connectedAtMs - b.connectedAtMs)[0]?.close("replaced");
-      return true;
-    }
-    this.dismiss(admission);
-    connection.close("too_many", "too many connections of this user");
-    return false;
   }
 
   #connectionsTo(stream: Stream): Connection[] {

@@ -9,6 +9,8 @@ interface Here {
   readonly connectionsTo: (stream: Stream) => Connection[];
   readonly statsHere: () => Omit<ReplicaStats, "replica">;
   readonly revoke: (revocation: Revocation) => void;
+  /** Another replica has connections that listen to the stream. */
+  readonly isElsewhere: (stream: Stream) => void;
 }
 
 /**
@@ -31,6 +33,18 @@ export class Presence {
   async connectionsOf(user: string): Promise<ConnectionInfo[]> {
     const answers = await this.#ask<ConnectionInfo[]>(userStream(user), { kind: "connections" });
     return answers.flat();
+  }
+
+  /** The connections of a user on the other replicas, which learn that there are some here. Rejects with `unavailable`. */
+  async connectionsElsewhere(user: string): Promise<ConnectionInfo[]> {
+    const question: Question = { kind: "connections", from: this.#replica };
+    const answers = await this.#ask<ConnectionInfo[]>(userStream(user), question);
+    return answers.flat().filter(({ replica }) => replica !== this.#replica);
+  }
+
+  /** Closes a connection of a user's, on whichever replica, since a newer one takes its place. Rejects with `unavailable`. */
+  async replace(user: string, connection: string): Promise<void> {
+    await this.#ask(userStream(user), { kind: "replace", connection });
   }
 
   /** Closes the connections of a user on all replicas and says how many there were. Rejects with `unavailable`. */
@@ -57,17 +71,24 @@ export class Presence {
   /** Answers a replica's question, this one's own among them; undefined when the question is not known. */
   answer(stream: Stream, question: unknown): ConnectionInfo[] | ReplicaStats | number | true | undefined {
     if (!isQuestion(question)) return undefined;
-    if (question.kind === "stats") return this.statsHere();
-    if (question.kind === "revoke") {
-      this.#here.revoke(question.revocation);
-      return true;
+    switch (question.kind) {
+      case "stats":
+        return this.statsHere();
+      case "revoke":
+        this.#here.revoke(question.revocation);
+        return true;
+      case "replace":
+        for (const one of this.#here.connectionsTo(stream)) if (one.id === question.connection) one.close("replaced");
+        return true;
+      case "disconnect": {
+        const connections = this.#here.connectionsTo(stream);
+        for (const connection of connections) connection.close("forbidden");
+        return connections.length;
+      }
+      case "connections":
+        if (question.from !== undefined && question.from !== this.#replica) this.#here.isElsewhere(stream);
+        return this.#here.connectionsTo(stream).map((connection) => this.#describe(connection));
     }
-    const connections = this.#here.connectionsTo(stream);
-    if (question.kind === "disconnect") {
-      for (const connection of connections) connection.close("forbidden");
-      return connections.length;
-    }
-    return connections.map((connection) => this.#describe(connection));
   }
 
   #describe({ id, transport, connectedAtMs, remote }: Connection): ConnectionInfo {

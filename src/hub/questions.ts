@@ -3,8 +3,13 @@ import type { Revocation } from "./revocations.ts";
 
 /** What the hub of one replica asks those of the others; each goes to the replicas subscribed to one stream. */
 export type Question =
-  /** To a user's stream: which connections of the user do you hold? Answer: {@link ConnectionInfo}`[]`. */
-  | { readonly kind: "connections" }
+  /**
+   * To a user's stream: which connections of the user do you hold? Answer: {@link ConnectionInfo}`[]`. A replica that holds
+   * connections of the user, or is about to, says its name.
+   */
+  | { readonly kind: "connections"; readonly from?: string }
+  /** To a user's stream: a newer connection takes the place of this one. Answer: true. */
+  | { readonly kind: "replace"; readonly connection: string }
   /** To a user's stream: close the user's connections. Answer: how many there were. */
   | { readonly kind: "disconnect" }
   /** To the broadcast stream, so to every replica: how much do you hold? Answer: {@link ReplicaStats}. */
@@ -15,7 +20,7 @@ export type Question =
 /** True for a question that this version knows; another version may ask others. */
 export function isQuestion(question: unknown): question is Question {
   const kind = (question as { kind?: unknown } | null)?.kind;
-  return kind === "connections" || kind === "disconnect" || kind === "stats" || kind === "revoke";
+  return ["connections", "replace", "disconnect", "stats", "revoke"].includes(String(kind));
 }
 
 /** One connection, as the API shows it. */

@@ -34,8 +34,10 @@ export class Revocations {
   readonly #onChange: () => void;
   /** By user and token id, either of which may be open. */
   readonly #rules = new Map<string, Rule>();
-  readonly #loaded = Promise.withResolvers<void>();
+  #isLoaded = false;
+  #loading: Promise<void> | undefined;
   #retry: NodeJS.Timeout | undefined;
+  #isClosed = false;
 
   /** @param onChange told when there are new ones, after which connections may have to be closed */
   constructor(broker: Broker, log: Log, onChange: () => void) {
@@ -44,24 +46,27 @@ export class Revocations {
     this.#onChange = onChange;
   }
 
-  /** Resolves when they were read for the first time. */
-  get loaded(): Promise<void> {
-    return this.#loaded.promise;
+  /** Resolves when they were read once; rejects with `unavailable` when they could not be. */
+  async loaded(): Promise<void> {
+    if (!this.#isLoaded) await this.#loading;
   }
 
   /** Reads what the broker keeps, until that succeeds. */
-  async load(): Promise<void> {
+  load(): void {
     clearTimeout(this.#retry);
-    try {
-      const texts = await this.#broker.revocations();
-      this.#forgetExpired();
-      for (const text of texts) this.#remember(JSON.parse(text) as Revocation);
-      this.#loaded.resolve();
-      this.#onChange();
-    } catch (error) {
+    this.#loading = this.#load();
+    this.#loading.catch((error: unknown) => {
       if (this.#broker.up) this.#log.warn({ err: error }, "the revocations could not be read; trying again");
-      this.#retry = setTimeout(() => void this.load(), retryMs);
-    }
+      if (!this.#isClosed) this.#retry = setTimeout(() => this.load(), retryMs);
+    });
+  }
+
+  async #load(): Promise<void> {
+    const texts = await this.#broker.revocations();
+    this.#forgetExpired();
+    for (const text of texts) this.#remember(JSON.parse(text) as Revocation);
+    this.#isLoaded = true;
+    this.#onChange();
   }
 
   /**
@@ -94,6 +99,7 @@ export class Revocations {
   }
 
   close(): void {
+    this.#isClosed = true;
     clearTimeout(this.#retry);
   }
 

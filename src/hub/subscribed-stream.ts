@@ -25,6 +25,8 @@ export interface SubscribedStream {
   /** The newest offset known to exist; above `position` while history is being read. */
   seen: number;
   filling: boolean;
+  /** True when other replicas are, or have been, subscribed to it too. */
+  isElsewhere: boolean;
   subscribing: Promise<void> | undefined;
 }
 

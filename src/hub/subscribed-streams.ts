@@ -162,6 +162,7 @@ export class SubscribedStreams {
       holds: 0,
       seen: 0,
       filling: false,
+      isElsewhere: false,
       subscribing: undefined,
     };
     this.#streams.set(stream.key, subscribed);
@@ -189,7 +190,10 @@ export class SubscribedStreams {
     const positions = await this.#broker.subscribe(streams, before);
     for (const [index, subscribed] of batch.entries()) {
       const position = positions[index];
-      if (position) this.#stands(subscribed, before[index], position);
+      if (position) {
+        subscribed.isElsewhere ||= position.isElsewhere ?? false;
+        this.#stands(subscribed, before[index], position);
+      }
       // Released while it was on its way: the end of the subscription may have overtaken its beginning.
       if (!this.#streams.has(subscribed.stream.key)) this.#broker.unsubscribe(subscribed.stream);
     }

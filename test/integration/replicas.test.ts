@@ -121,6 +121,40 @@ describe("three replicas on one Redis", () => {
     expect(parseId(second?.json.id)).toEqual({ ...parseId(first?.json.id), offset: 2 });
   });
 
+  it("count a user's connections together", async () => {
+    const [one, two, three] = (await startReplicas(3, { maxConnectionsPerUser: 2 })) as [Service, Service, Service];
+    await TestClient.welcomed(one.port, "alice");
+    const second = await TestClient.welcomed(two.port, "alice");
+    for (const { port } of [one, two, three]) {
+      const over = await TestClient.open(port, "alice");
+      expect((await over.closed).code).toBe(4429);
+    }
+    await TestClient.welcomed(three.port, "bob");
+    second.ws.close();
+    await second.closed;
+    await until(async () => {
+      const client = await TestClient.open(three.port, "alice");
+      return Promise.race([client.next().then(() => true), client.closed.then(() => false)]);
+    });
+  });
+
+  it("replace the oldest of a user's connections, wherever it is", async () => {
+    const [one, two] = (await startReplicas(2, { maxConnectionsPerUser: 2, overLimit: "replace" })) as [
+      Service,
+      Service,
+    ];
+    const clients = [];
+    for (const { port } of [one, two, two, one, one]) clients.push(await TestClient.welcomed(port, "alice"));
+    for (const client of clients.slice(0, 3)) expect((await client.closed).code).toBe(4409);
+    const { json } = await one.call("GET", "/users/alice");
+    expect(json.connections.map(({ connection }: { connection: string }) => connection).toSorted()).toEqual(
+      clients
+        .slice(3)
+        .map(({ welcome }) => welcome["connection"])
+        .toSorted(),
+    );
+  });
+
   it("with another prefix know nothing of each other", async () => {
     const [one] = (await startReplicas(1)) as [Service];
     const [other] = (await startReplicas(1)) as [Service];
@@ -262,7 +296,7 @@ describe("when the connection to Redis breaks", () => {
     const { proxy, broken, sound } = await throughProxy();
     const client = await TestClient.welcomed(broken.port, "alice");
     // Only the subscriber's: what the commands say gets through, and what Redis pushes does not.
-    proxy.holdOne((sent) => sent.includes("SUBSCRIBE") || sent.includes("subscribe"));
+    proxy.holdOne((sent) => /\r\nsubscribe\r\n/i.test(sent));
     await sound.call("POST", "/users/alice/messages", { data: "missed" });
     const start = Date.now();
     expect(await client.next(12_000)).toMatchObject({ data: "missed" });
