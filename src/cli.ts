@@ -1,8 +1,10 @@
 #!/usr/bin/env -S node --max-semi-space-size=8
 import { Command, InvalidArgumentError, Option } from "commander";
-import { describeVariables } from "./config.ts";
+import { describeVariables, readTokenConfig } from "./config.ts";
+import { exitIfConfigError } from "./exit-config.ts";
 import type { BenchOptions } from "./load/bench-options.ts";
 import { minPayloadBytes } from "./load/payload.ts";
+import { isName } from "./protocol/user-ids.ts";
 import { version } from "./version.ts";
 
 /** The configuration variables as a table for a terminal. */
@@ -45,6 +47,49 @@ function whole(min: number, max: number) {
     throw new InvalidArgumentError("It is a whole number.");
   };
 }
+
+/** Reads a user id. */
+function userId(text: string): string {
+  if (isName(text)) return text;
+  throw new InvalidArgumentError("It is 1 to 128 characters.");
+}
+
+const secondsIn: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86400 };
+
+/** Reads a time such as `90s`, `15m`, `1h` or `7d`, in seconds. */
+function duration(text: string): number {
+  const [, digits, unit = ""] = /^([1-9]\d{0,8})([smhd])$/.exec(text) ?? [];
+  const seconds = Number(digits) * (secondsIn[unit] ?? 0);
+  if (seconds <= 3650 * 86400) return seconds;
+  throw new InvalidArgumentError("It is a time such as 90s, 15m, 1h or 7d, 3650d at most.");
+}
+
+const tokenHelp = `
+It is signed with JWT_SECRET (HS256), and has what JWT_ISSUER, JWT_AUDIENCE and JWT_USER_CLAIM ask for.
+
+  $ export AUTH_MODE=jwt JWT_SECRET=at-least-32-bytes-that-nobody-can-guess
+  $ belfry serve &
+  $ belfry token --user alice --ttl 1h
+
+Exit codes: 0 printed, 1 wrong arguments, 78 no usable JWT_SECRET
+`;
+
+program
+  .command("token")
+  .description("print a token for a user, for development: it says who a client is with AUTH_MODE=jwt")
+  .requiredOption("--user <id>", "the user", userId)
+  .option("--ttl <time>", "how long it is valid: 90s, 15m, 1h, 7d", duration, 3600)
+  .addHelpText("after", tokenHelp)
+  .action(async ({ user, ttl }: { user: string; ttl: number }) => {
+    try {
+      const config = readTokenConfig(process.env);
+      const { signToken } = await import("./auth/sign-token.ts");
+      process.stdout.write(`${await signToken(config, user, ttl)}\n`);
+    } catch (error) {
+      exitIfConfigError(error);
+      throw error;
+    }
+  });
 
 program
   .command("bench")

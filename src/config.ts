@@ -168,7 +168,7 @@ export class ConfigError extends Error {
  * @throws ConfigError that names every wrong variable, not just the first
  */
 export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
-  const given = Object.fromEntries(Object.keys(variables).map((name) => [name, env[name] || undefined]));
+  const given = givenIn(env);
   const result = schema.safeParse(given);
   const problems = result.success ? [] : result.error.issues.map((issue) => describe(issue, given));
   if (result.success) problems.push(...contradictions(result.data));
@@ -177,6 +177,32 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   if (env["NODE_ENV"] === "production" && given["ALLOW_INSECURE"] !== "true") problems.push(...openings(given));
   if (!result.success || problems.length > 0) throw new ConfigError(problems);
   return Object.fromEntries(Object.entries(result.data).map(([name, value]) => [camelCase(name), value])) as Config;
+}
+
+const tokenSchema = schema.pick({ JWT_SECRET: true, JWT_ISSUER: true, JWT_AUDIENCE: true, JWT_USER_CLAIM: true });
+
+/** What tokens are signed with. */
+export type TokenConfig = Pick<Config, "jwtIssuer" | "jwtAudience" | "jwtUserClaim"> & { readonly jwtSecret: string };
+
+/**
+ * Reads what tokens are signed with, whatever the rest of the environment says.
+ *
+ * @throws ConfigError when there is no usable JWT_SECRET
+ */
+export function readTokenConfig(env: Readonly<Record<string, string | undefined>>): TokenConfig {
+  const given = givenIn(env);
+  const result = tokenSchema.safeParse(given);
+  if (!result.success) throw new ConfigError(result.error.issues.map((issue) => describe(issue, given)));
+  const { JWT_SECRET, JWT_ISSUER, JWT_AUDIENCE, JWT_USER_CLAIM } = result.data;
+  if (JWT_SECRET === undefined) {
+    throw new ConfigError(["JWT_SECRET: is unset; set it to the secret that the service checks tokens with"]);
+  }
+  return { jwtSecret: JWT_SECRET, jwtIssuer: JWT_ISSUER, jwtAudience: JWT_AUDIENCE, jwtUserClaim: JWT_USER_CLAIM };
+}
+
+/** The variables that are set. */
+function givenIn(env: Readonly<Record<string, string | undefined>>): Record<string, string | undefined> {
+  return Object.fromEntries(Object.keys(variables).map((name) => [name, env[name] || undefined]));
 }
 
 /** What is wrong with values that are fine each by itself. */

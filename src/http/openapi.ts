@@ -57,7 +57,9 @@ export function describeApi(routes: readonly Route[], version: string): Json {
     paths,
     components: {
       schemas: namedSchemas(),
-      securitySchemes: { apiKey: { type: "http", scheme: "bearer", description: "A key of API_KEYS or API_KEYS_FILE, when set." } },
+      securitySchemes: {
+        apiKey: { type: "http", scheme: "bearer", description: "A key of API_KEYS or API_KEYS_FILE, when set." },
+      },
     },
   };
 }
