@@ -3,7 +3,7 @@ import { createServer as createTlsServer } from "node:https";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { BelfryError, type ErrorCode } from "../errors.ts";
-import { maxHeaders, refuse } from "../raw-http.ts";
+import { maxHeaders, maxTargetBytes, refuse, targetTooLong } from "../raw-http.ts";
 import type { Certificate } from "./certificate.ts";
 
 /** Most bytes of a request's head: request line and header fields. */
@@ -49,7 +49,7 @@ export function createBoundedServer({ handshakeTimeoutMs, onRequest, certificate
     : createServer(options, onRequest);
   // Node drops what is beyond this number in silence; one more than allowed lets checkHead see that there were too many.
   server.maxHeadersCount = maxHeaders + 1;
-  server.on("clientError", (error: NodeJS.ErrnoException, socket: Duplex) => {
+  server.on("clientError", (error: ClientError, socket: Duplex) => {
     const reason = answerClientError(error, socket);
     if (reason) onRefused?.(reason);
   });
@@ -68,6 +68,15 @@ function createTls(certificate: Certificate, options: object, onRequest: Request
   return server;
 }
 
+/** What Node says of a request that it could not read. */
+interface ClientError extends NodeJS.ErrnoException {
+  /** What came last. */
+  readonly rawPacket?: Buffer;
+}
+
+/** The beginning of a request whose target is too long. */
+const longTarget = new RegExp(`^[A-Z]+ [^ \\r\\n]{${maxTargetBytes + 1}}`);
+
 const clientErrors: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   HPE_HEADER_OVERFLOW: [
     "headers_too_large",
@@ -81,7 +90,7 @@ const clientErrors: Readonly<Record<string, readonly [ErrorCode, string]>> = {
  *
  * @returns why the connection is refused; undefined when it was the peer that left
  */
-function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): ErrorCode | "tls" | undefined {
+function answerClientError(error: ClientError, socket: Duplex): ErrorCode | "tls" | undefined {
   // Before the end of its TLS handshake nobody could read an answer.
   if ((socket as { secureConnecting?: boolean }).secureConnecting) {
     socket.destroy();
@@ -93,7 +102,13 @@ function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): ErrorC
     socket.destroy(error);
     return undefined;
   }
-  const [code, detail] = clientErrors[error.code ?? ""] ?? ["malformed", "this is not an HTTP request"];
-  refuse(socket, new BelfryError(code, detail));
-  return code;
+  const refusal = refusalOf(error);
+  refuse(socket, refusal);
+  return refusal.code;
+}
+
+function refusalOf({ code = "", rawPacket }: ClientError): BelfryError {
+  // For Node the request line is one of the header fields.
+  if (code === "HPE_HEADER_OVERFLOW" && longTarget.test(rawPacket?.toString("latin1") ?? "")) return targetTooLong();
+  return new BelfryError(...(clientErrors[code] ?? ["malformed", "this is not an HTTP request"]));
 }

@@ -44,6 +44,7 @@ export async function serve(
   let answer: Answer;
   let headers: Record<string, string> = {};
   try {
+    checkHead(request);
     if (route instanceof BelfryError) throw route;
     answer = await call(context, request, route, params);
   } catch (thrown) {
@@ -74,7 +75,6 @@ async function call(
   route: Route,
   params: Readonly<Record<string, string>>,
 ): Promise<Answer> {
-  checkHead(request);
   const key = route.right && keys.authorize(request.headers.authorization, route.right);
   for (const name in params) {
     if (isName(params[name] ?? "")) continue;
