@@ -17,6 +17,7 @@ import { historyRoutes } from "./http/history-routes.ts";
 import { Listener } from "./http/listener.ts";
 import { openapiRoute } from "./http/openapi.ts";
 import { healthRoutes, operationsRoutes, upgradeRoute } from "./http/operations-routes.ts";
+import { publishLimiterOf } from "./http/publish-limiter.ts";
 import { publishRoutes } from "./http/publish-routes.ts";
 import { remoteAddressOf } from "./http/remote-address.ts";
 import { revocationRoute } from "./http/revocation-route.ts";
@@ -246,11 +247,8 @@ export class Belfry {
   }
 
   #endpointContext() {
-    return {
-      keys: this.#apiKeys.keys,
-      metrics: this.#metrics,
-      log: this.#log,
-    };
+    const limit = publishLimiterOf(this.#broker, this.#config.maxPublishesPerSecond);
+    return { keys: this.#apiKeys.keys, limit, metrics: this.#metrics, log: this.#log };
   }
 
   #publicRoutes(): Route[] {

@@ -103,7 +103,7 @@ const variables = {
     .meta({ description: "frames a second that one client may send" }),
   MAX_PUBLISHES_PER_SECOND: integer(1)
     .optional()
-    .meta({ description: "messages a second that each API key may publish to this replica" }),
+    .meta({ description: "messages a second that each API key may publish, to all replicas together" }),
   HANDSHAKE_TIMEOUT_MS: milliseconds(10)
     .prefault("5000")
     .meta({ description: "time for a client to finish its request head; before that, for its TLS handshake" }),

@@ -108,6 +108,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 const doors: Readonly<Record<string, RegExp>> = {
   ioredis: /^broker\/redis[^/]*\.ts$/,
   "cluster-key-slot": /^broker\/redis-cluster\.ts$/,
+  "rate-limiter-flexible": /^broker\/publish-limit\.ts$/,
   ws: /^ws\//,
   express: /^http\/|^app\.ts$/,
   "prom-client": /^metrics\.ts$/,

@@ -30,12 +30,12 @@ export function authenticatorOf(config: Config): Authenticator {
  * @throws ConfigError when both are set, or when the file cannot be used
  */
 export function apiKeysOf(config: Config, log: Log): { readonly keys: ApiKeys; readonly close: () => void } {
-  const { apiKeys, apiKeysFile, maxPublishesPerSecond } = config;
-  if (apiKeysFile === undefined) return { keys: new ApiKeys(apiKeys, maxPublishesPerSecond), close: () => {} };
+  const { apiKeys, apiKeysFile } = config;
+  if (apiKeysFile === undefined) return { keys: new ApiKeys(apiKeys), close: () => {} };
   if (apiKeys) throw new ConfigError(["apiKeys and apiKeysFile: set one of them"]);
   const found = readApiKeysFile(apiKeysFile);
   if (typeof found === "string") throw new ConfigError([`apiKeysFile: ${JSON.stringify(apiKeysFile)} ${found}`]);
-  const keys = new ApiKeys(found, maxPublishesPerSecond);
+  const keys = new ApiKeys(found);
   const close = watchFiles([apiKeysFile], () => {
     const changed = readApiKeysFile(apiKeysFile);
     if (typeof changed === "string") {

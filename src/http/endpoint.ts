@@ -9,12 +9,14 @@ import type { Metrics } from "../metrics.ts";
 import { isName, maxNameLength } from "../protocol/user-ids.ts";
 import { checkHead } from "../raw-http.ts";
 import { readJson } from "./body.ts";
+import type { PublishLimiter } from "./publish-limiter.ts";
 import type { Answer, Call, Route } from "./route.ts";
 import { validate } from "./schemas.ts";
 
 /** What all endpoints share. */
 export interface EndpointContext {
   readonly keys: ApiKeys;
+  readonly limit: PublishLimiter | undefined;
   readonly metrics: Metrics;
   readonly log: Log;
 }
@@ -70,7 +72,7 @@ export async function serve(
 }
 
 async function call(
-  { keys }: EndpointContext,
+  { keys, limit }: EndpointContext,
   request: IncomingMessage,
   route: Route,
   params: Readonly<Record<string, string>>,
@@ -86,7 +88,7 @@ async function call(
   const { schema, maxBytes, countMessages } = route.body;
   const { value, text } = await readJson(request, maxBytes);
   const body = validate(schema, value, "the body");
-  if (countMessages) key?.countPublishes(countMessages(body));
+  if (countMessages && key) await limit?.(key.name, countMessages(body));
   const idempotency = countMessages && idempotencyOf(request, [route.path, params, text]);
   return route.handle({ ...input, body, text, idempotency });
 }
