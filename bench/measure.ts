@@ -4,7 +4,7 @@ import { type Subject, userPrefix } from "./contestants.ts";
 import { type Figures, NotOffered, type Scale } from "./workload.ts";
 
 /** How long is published before it counts, in s: a server that has just started is still being compiled. */
-const warmUpSeconds = 1;
+const warmUpSeconds = 2;
 
 /** What a load looks like; the rest is as usual. */
 export interface LoadShape {
@@ -15,6 +15,8 @@ export interface LoadShape {
   readonly burst?: number;
   readonly batch?: number;
   readonly compression?: boolean;
+  /** In s; several processes that share a core need longer. */
+  readonly warmUp?: number;
   /** Every how many messages one is looked into; a prime. */
   readonly sampleEvery?: number;
 }
@@ -40,10 +42,11 @@ export function planOf(subject: Subject, shape: LoadShape): LoadPlan {
 
 /** Opens a load, warms the server up, and measures a phase. */
 export async function measure(subject: Subject, shape: LoadShape, phase: Phase, scale: Scale): Promise<Measured> {
+  const { compression, warmUp = warmUpSeconds } = shape;
   const load = await Load.open(planOf(subject, shape));
   try {
-    if (shape.compression && !load.audience.isCompressed) throw new NotOffered();
-    await load.run({ ...phase, seconds: scale.seconds(warmUpSeconds) });
+    if (compression && !load.audience.isCompressed) throw new NotOffered();
+    await load.run({ ...phase, seconds: scale.seconds(warmUp) });
     return await measurePhase(subject, load, phase);
   } finally {
     await load.close();
