@@ -26,9 +26,12 @@ export class Listener {
   /** Take connections for the server, beside itself. */
   readonly #others: NetServer[] = [];
   readonly #sockets = new Set<Socket>();
+  /** As the servers of http and https make their sockets. */
+  readonly #allowHalfOpen: boolean;
 
   constructor(options: ServerOptions) {
     this.#server = createBoundedServer(options);
+    this.#allowHalfOpen = !options.certificate;
     this.#server.on("connection", (socket) => this.#track(socket));
     // Here `bytesRead` is what was said inside of TLS.
     if (options.certificate) this.#server.on("secureConnection", (socket: Socket) => this.#track(socket));
@@ -50,8 +53,7 @@ export class Listener {
     const shared = await listenOn(this.#server, { port, host, reusePort: true }).catch(() => undefined);
     if (shared === undefined) return listenOn(this.#server, { port, host });
     while (this.#others.length < acceptors - 1) {
-      // As http's own server makes its sockets.
-      const other = createNetServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+      const other = createNetServer({ allowHalfOpen: this.#allowHalfOpen, noDelay: true }, (socket) => {
         this.#server.emit("connection", socket);
       });
       this.#others.push(other);

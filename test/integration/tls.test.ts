@@ -101,6 +101,17 @@ describe("with TLS_CERT and TLS_KEY", () => {
     expect(logs.filter((line) => !/"level":(20|30)/.test(line))).toEqual([]);
   });
 
+  it("lets go at once of those who leave in the middle of a handshake", async () => {
+    const { port } = await startService({ ...tls, handshakeTimeoutMs: 60_000 });
+    const left = Array.from({ length: 40 }, async () => {
+      const socket = connectTcp({ port, host: "127.0.0.1", allowHalfOpen: true }).on("error", () => {});
+      onTestFinished(() => void socket.destroy());
+      socket.resume().end(recordHead);
+      await new Promise((resolve) => socket.on("close", resolve));
+    });
+    await Promise.all(left);
+  });
+
   it("cuts whoever is silent after the handshake, with an answer", async () => {
     const { port } = await startService({ ...tls, handshakeTimeoutMs: 300 });
     const socket = await handshake(port);
