@@ -15,11 +15,16 @@ const requestTimeoutMs = 30_000;
 /** How long an idle HTTP connection is kept, in ms: longer than the 60 s of usual load balancers, which must go first. */
 const keepAliveTimeoutMs = 75_000;
 
+/** How long a connection may stand still, in ms: longer than any answer takes, so that it is the peer that does not read its own. */
+const defaultStallTimeoutMs = 120_000;
+
 /** Settings of {@link createBoundedServer}. */
 export interface ServerOptions {
   /** Time for the TLS handshake, and from there (or from the connection) for a request's head, in ms. */
   readonly handshakeTimeoutMs: number;
   readonly onRequest: RequestListener;
+  /** Time in which nothing could be read nor written, after which a connection is cut, in ms; default 2 minutes. */
+  readonly stallTimeoutMs?: number;
   /** Serves TLS with it; undefined: plain HTTP. */
   readonly certificate?: Certificate | undefined;
   /** Told of each connection that is refused before there is a request: an error's code, or `tls` for a handshake that failed. */
@@ -27,7 +32,8 @@ export interface ServerOptions {
 }
 
 /** Makes an HTTP or HTTPS server whose every wait and size is bounded, and which does not listen yet. */
-export function createBoundedServer({ handshakeTimeoutMs, onRequest, certificate, onRefused }: ServerOptions): Server {
+export function createBoundedServer(settings: ServerOptions): Server {
+  const { handshakeTimeoutMs, onRequest, stallTimeoutMs = defaultStallTimeoutMs, certificate, onRefused } = settings;
   // Known to Node since 22.21 and 24.9, not yet to its types. Other upgrades are ignored, as RFC 9110 section 7.8 allows.
   const upgrades = {
     shouldUpgradeCallback: ({ headers }: IncomingMessage): boolean =>
@@ -49,6 +55,8 @@ export function createBoundedServer({ handshakeTimeoutMs, onRequest, certificate
     : createServer(options, onRequest);
   // Node drops what is beyond this number in silence; one more than allowed lets checkHead see that there were too many.
   server.maxHeadersCount = maxHeaders + 1;
+  // Until ws takes a socket over, which has a heartbeat of its own.
+  server.timeout = stallTimeoutMs;
   server.on("clientError", (error: ClientError, socket: Duplex) => {
     const reason = answerClientError(error, socket);
     if (reason) onRefused?.(reason);

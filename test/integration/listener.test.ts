@@ -32,3 +32,21 @@ it.runIf(process.platform === "linux")("takes many connections in one turn of th
   }
   expect(turns).toBeLessThan(waiting / 2);
 });
+
+it("cuts a connection that does not read its answer", async () => {
+  const cut = Promise.withResolvers<boolean>();
+  const listener = new Listener({
+    handshakeTimeoutMs: 5000,
+    stallTimeoutMs: 300,
+    onRequest: (_, response) => {
+      response.on("close", () => cut.resolve(response.writableFinished));
+      response.end(Buffer.alloc(50 * 1024 * 1024));
+    },
+  });
+  const port = await listener.listen(0, "127.0.0.1");
+  onTestFinished(() => listener.close(0));
+  const socket = connect(port, "127.0.0.1").on("error", () => {});
+  onTestFinished(() => void socket.destroy());
+  socket.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  expect(await cut.promise).toBe(false);
+});
