@@ -38,6 +38,6 @@ USER 1000:1000
 EXPOSE 8080
 # Asks the public listener, wherever HOST and PORT put it.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
-  CMD ["node", "-e", "const { HOST, PORT } = process.env; const request = require('http').get({ host: HOST || '127.0.0.1', port: PORT, path: '/healthz', timeout: 2000 }, ({ statusCode }) => process.exit(statusCode === 200 ? 0 : 1)); request.on('error', () => process.exit(1)); request.on('timeout', () => process.exit(1))"]
+  CMD ["node", "-e", "const { HOST, PORT, TLS_CERT } = process.env; const request = require(TLS_CERT ? 'https' : 'http').get({ host: HOST || '127.0.0.1', port: PORT, path: '/healthz', timeout: 2000, rejectUnauthorized: false }, ({ statusCode }) => process.exit(statusCode === 200 ? 0 : 1)); request.on('error', () => process.exit(1)); request.on('timeout', () => process.exit(1))"]
 # Node itself is process 1 and gets the signals. The flag: see docs/operations.md, "Memory".
 CMD ["node", "--max-semi-space-size=8", "dist/cli.js", "serve"]

@@ -3,21 +3,21 @@ import type { IncomingMessage, RequestListener, Server } from "node:http";
 import { hostname } from "node:os";
 import type { Duplex } from "node:stream";
 import type { Express } from "express";
-import { ApiKeys } from "./auth/api-keys.ts";
-import { type Authenticator, FlagAuthenticator } from "./auth/authenticator.ts";
-import { JwtAuthenticator, type JwtKey } from "./auth/jwt.ts";
+import { apiKeysOf, authenticatorOf } from "./auth/configured.ts";
 import type { Broker } from "./broker/broker.ts";
 import { MemoryBroker } from "./broker/memory-broker.ts";
 import { RedisBroker } from "./broker/redis-broker.ts";
 import { handleClientFrame, type OnMessage } from "./client-frames.ts";
 import { type Config, readConfig } from "./config.ts";
 import { createHttpApp } from "./http/app.ts";
+import { type Certificate, certificateOf } from "./http/certificate.ts";
 import { serveDirectly } from "./http/direct.ts";
 import { receiveExternalPublish } from "./http/external-publish.ts";
 import { historyRoutes } from "./http/history-routes.ts";
 import { Listener } from "./http/listener.ts";
 import { openapiRoute } from "./http/openapi.ts";
 import { healthRoutes, operationsRoutes, upgradeRoute } from "./http/operations-routes.ts";
+import { publishLimiterOf } from "./http/publish-limiter.ts";
 import { publishRoutes } from "./http/publish-routes.ts";
 import { remoteAddressOf } from "./http/remote-address.ts";
 import { revocationRoute } from "./http/revocation-route.ts";
@@ -68,6 +68,8 @@ export class Belfry {
   readonly #upgrades: Upgrades;
   readonly #heartbeat: Heartbeat;
   readonly #onMessage: OnMessage | undefined;
+  readonly #apiKeys: ReturnType<typeof apiKeysOf>;
+  readonly #certificate: Certificate | undefined;
   readonly #listeners: { readonly listener: Listener; readonly port: number; readonly name: "port" | "apiPort" }[] = [];
   readonly #onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     this.#upgrade(request, socket, head);
@@ -106,6 +108,8 @@ export class Belfry {
     this.hub = this.#createHub();
     this.#heartbeat = new Heartbeat(config);
     this.#upgrades = this.#createUpgrades();
+    this.#apiKeys = apiKeysOf(config, this.#log);
+    this.#certificate = server ? undefined : certificateOf(config, this.#log);
     const { apiPort } = config;
     const context = this.#endpointContext();
     const publicRoutes = this.#publicRoutes();
@@ -168,6 +172,8 @@ export class Belfry {
       clearTimeout(cut);
       this.#host?.off("upgrade", this.#onUpgrade);
       this.#heartbeat.close();
+      this.#certificate?.close();
+      this.#apiKeys.close();
       await this.hub.close();
       this.#metrics.close();
     }
@@ -207,7 +213,7 @@ export class Belfry {
   }
 
   #createUpgrades(): Upgrades {
-    const authenticator = this.#createAuthenticator();
+    const authenticator = authenticatorOf(this.#config);
     const frameContext = {
       hub: this.hub,
       log: this.#log,
@@ -233,17 +239,6 @@ export class Belfry {
     });
   }
 
-  #createAuthenticator(): Authenticator {
-    const { authMode, jwtSecret, jwtPublicKey, jwtJwksUrl, jwtIssuer, jwtAudience, jwtUserClaim } = this.#config;
-    if (authMode === "none") return new FlagAuthenticator();
-    let key: JwtKey | undefined;
-    if (jwtSecret !== undefined) key = { kind: "secret", secret: jwtSecret };
-    if (jwtPublicKey) key = { kind: "public", key: jwtPublicKey };
-    if (jwtJwksUrl) key = { kind: "jwks", url: jwtJwksUrl };
-    if (!key) throw new TypeError("authMode is jwt: set one of jwtSecret, jwtPublicKey and jwtJwksUrl");
-    return new JwtAuthenticator({ key, issuer: jwtIssuer, audience: jwtAudience, userClaim: jwtUserClaim });
-  }
-
   #gone(connection: WsConnection, cause: EndCause): void {
     this.hub.unregister(connection);
     this.#heartbeat.delete(connection);
@@ -252,12 +247,8 @@ export class Belfry {
   }
 
   #endpointContext() {
-    const { apiKeys, maxPublishesPerSecond } = this.#config;
-    return {
-      keys: new ApiKeys(apiKeys, maxPublishesPerSecond),
-      metrics: this.#metrics,
-      log: this.#log,
-    };
+    const limit = publishLimiterOf(this.#broker, this.#config.maxPublishesPerSecond);
+    return { keys: this.#apiKeys.keys, limit, metrics: this.#metrics, log: this.#log };
   }
 
   #publicRoutes(): Route[] {
@@ -276,7 +267,12 @@ export class Belfry {
   }
 
   #addListener(name: "port" | "apiPort", port: number, onRequest: RequestListener): void {
-    const listener = new Listener(this.#config.handshakeTimeoutMs, onRequest);
+    const listener = new Listener({
+      handshakeTimeoutMs: this.#config.handshakeTimeoutMs,
+      onRequest,
+      certificate: this.#certificate,
+      onRefused: (reason) => this.#metrics.droppedConnections.inc({ reason: `refused_${reason}` }),
+    });
     // The API's own port has no WebSocket: an upgrade request is as any other there and finds nothing at /ws.
     if (name === "port") listener.onUpgrade(this.#onUpgrade);
     this.#listeners.push({ listener, port, name });

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { readApiKeysFile } from "./api-keys-file.ts";
 import {
   flag,
   integer,
@@ -13,6 +14,7 @@ import {
   type TrustProxy,
 } from "./config-values.ts";
 import { parseRedisUrl, redisUrlForms } from "./redis-url.ts";
+import { readKeyPair } from "./tls-files.ts";
 
 /** What `belfry serve --help` and the docs say about a variable, beside its default. */
 interface Meta {
@@ -27,6 +29,10 @@ const variables = {
   API_PORT: integer(0, 65535)
     .optional()
     .meta({ description: "own listener for the publisher API and /metrics, which then answer 404 on PORT" }),
+  TLS_CERT: z.string().optional().meta({
+    description: "file of the certificate, in PEM, with which both listeners serve TLS; read again when it changes",
+  }),
+  TLS_KEY: z.string().optional().meta({ description: "file of the certificate's private key, in PEM" }),
   REDIS_URL: z
     .string()
     .refine((text) => parseRedisUrl(text) !== undefined, redisUrlForms)
@@ -64,10 +70,13 @@ const variables = {
   ALLOW_ANONYMOUS: flag.prefault("false").meta({ description: "let clients without a flag in, for broadcasts only" }),
   ALLOW_INSECURE: flag
     .prefault("false")
-    .meta({ description: "with NODE_ENV=production: start although AUTH_MODE=none or no API_KEYS" }),
+    .meta({ description: "with NODE_ENV=production: start although AUTH_MODE=none or no API keys" }),
   API_KEYS: list(parseApiKey).optional().meta({
     description: "keys of the publisher API, comma separated: secret, name:secret or name:secret:publish+read+admin",
     secret: true,
+  }),
+  API_KEYS_FILE: z.string().optional().meta({
+    description: "instead of API_KEYS: file of such keys, one a line or comma separated; read again when it changes",
   }),
   ALLOWED_ORIGINS: list(parseOrigin).prefault("*").meta({
     description: "origins of browser pages that may connect: *, https://app.example.com, https://*.example.com",
@@ -94,10 +103,10 @@ const variables = {
     .meta({ description: "frames a second that one client may send" }),
   MAX_PUBLISHES_PER_SECOND: integer(1)
     .optional()
-    .meta({ description: "messages a second that each API key may publish to this replica" }),
+    .meta({ description: "messages a second that each API key may publish, to all replicas together" }),
   HANDSHAKE_TIMEOUT_MS: milliseconds(10)
     .prefault("5000")
-    .meta({ description: "time for a client to finish its request head" }),
+    .meta({ description: "time for a client to finish its request head; before that, for its TLS handshake" }),
   PING_INTERVAL_MS: milliseconds(10)
     .prefault("25000")
     .meta({ description: "longest time between two pings to a client" }),
@@ -159,13 +168,41 @@ export class ConfigError extends Error {
  * @throws ConfigError that names every wrong variable, not just the first
  */
 export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
-  const given = Object.fromEntries(Object.keys(variables).map((name) => [name, env[name] || undefined]));
+  const given = givenIn(env);
   const result = schema.safeParse(given);
   const problems = result.success ? [] : result.error.issues.map((issue) => describe(issue, given));
   if (result.success) problems.push(...contradictions(result.data));
+  problems.push(...tlsProblems(given["TLS_CERT"], given["TLS_KEY"]));
+  problems.push(...apiKeyProblems(given["API_KEYS"], given["API_KEYS_FILE"]));
   if (env["NODE_ENV"] === "production" && given["ALLOW_INSECURE"] !== "true") problems.push(...openings(given));
   if (!result.success || problems.length > 0) throw new ConfigError(problems);
   return Object.fromEntries(Object.entries(result.data).map(([name, value]) => [camelCase(name), value])) as Config;
+}
+
+const tokenSchema = schema.pick({ JWT_SECRET: true, JWT_ISSUER: true, JWT_AUDIENCE: true, JWT_USER_CLAIM: true });
+
+/** What tokens are signed with. */
+export type TokenConfig = Pick<Config, "jwtIssuer" | "jwtAudience" | "jwtUserClaim"> & { readonly jwtSecret: string };
+
+/**
+ * Reads what tokens are signed with, whatever the rest of the environment says.
+ *
+ * @throws ConfigError when there is no usable JWT_SECRET
+ */
+export function readTokenConfig(env: Readonly<Record<string, string | undefined>>): TokenConfig {
+  const given = givenIn(env);
+  const result = tokenSchema.safeParse(given);
+  if (!result.success) throw new ConfigError(result.error.issues.map((issue) => describe(issue, given)));
+  const { JWT_SECRET, JWT_ISSUER, JWT_AUDIENCE, JWT_USER_CLAIM } = result.data;
+  if (JWT_SECRET === undefined) {
+    throw new ConfigError(["JWT_SECRET: is unset; set it to the secret that the service checks tokens with"]);
+  }
+  return { jwtSecret: JWT_SECRET, jwtIssuer: JWT_ISSUER, jwtAudience: JWT_AUDIENCE, jwtUserClaim: JWT_USER_CLAIM };
+}
+
+/** The variables that are set. */
+function givenIn(env: Readonly<Record<string, string | undefined>>): Record<string, string | undefined> {
+  return Object.fromEntries(Object.keys(variables).map((name) => [name, env[name] || undefined]));
 }
 
 /** What is wrong with values that are fine each by itself. */
@@ -189,14 +226,31 @@ function contradictions(values: Values): string[] {
   return problems;
 }
 
+function tlsProblems(cert: string | undefined, key: string | undefined): readonly string[] {
+  if (cert !== undefined && key !== undefined) {
+    const pair = readKeyPair(cert, key);
+    return "cert" in pair ? [] : pair;
+  }
+  if (cert === undefined && key === undefined) return [];
+  const [given, missing] = cert === undefined ? ["TLS_KEY", "TLS_CERT"] : ["TLS_CERT", "TLS_KEY"];
+  return [`${missing}: is unset, but ${given} is set; TLS takes both`];
+}
+
+function apiKeyProblems(keys: string | undefined, file: string | undefined): readonly string[] {
+  if (file === undefined) return [];
+  if (keys !== undefined) return ["API_KEYS_FILE: is set, and so is API_KEYS; keep one of them"];
+  const found = readApiKeysFile(file);
+  return typeof found === "string" ? [`API_KEYS_FILE: ${JSON.stringify(file)} ${found}`] : [];
+}
+
 /** What would let anyone in. */
 function openings(given: Readonly<Record<string, string | undefined>>): string[] {
   const problems: string[] = [];
-  const { AUTH_MODE = "none", API_KEYS, JWT_SECRET } = given;
+  const { AUTH_MODE = "none", API_KEYS, API_KEYS_FILE, JWT_SECRET } = given;
   if (AUTH_MODE === "none") {
     problems.push("AUTH_MODE: is none in production, so anyone can be anyone; ALLOW_INSECURE=true starts all the same");
   }
-  if (!API_KEYS) {
+  if (!API_KEYS && !API_KEYS_FILE) {
     problems.push("API_KEYS: is unset in production, so anyone can publish; ALLOW_INSECURE=true starts all the same");
   }
   // RFC 7518 section 3.2.

@@ -10,6 +10,7 @@ const kinds = {
   method_not_allowed: { status: 405, title: "Method not allowed", level: "debug" },
   timeout: { status: 408, title: "Request too slow", level: "debug" },
   too_large: { status: 413, title: "Too large", level: "debug" },
+  uri_too_long: { status: 414, title: "Request target too long", level: "debug" },
   unsupported_media_type: { status: 415, title: "Unsupported media type", level: "debug" },
   expectation_failed: { status: 417, title: "Expectation failed", level: "debug" },
   invalid: { status: 422, title: "Invalid request", level: "debug" },

@@ -1,17 +1,14 @@
 import { Belfry } from "./app.ts";
-import { ConfigError, readConfig } from "./config.ts";
+import { readConfig } from "./config.ts";
+import { exitIfConfigError } from "./exit-config.ts";
 import { createLog } from "./log.ts";
-
-/** Exit code for a wrong configuration: EX_CONFIG of sysexits(3). */
-const exitConfig = 78;
 
 function readConfigOrExit() {
   try {
     return readConfig(process.env);
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    for (const problem of error.problems) process.stderr.write(`belfry: ${problem}\n`);
-    process.exit(exitConfig);
+    exitIfConfigError(error);
+    throw error;
   }
 }
 
@@ -24,6 +21,7 @@ process.on("uncaughtException", (error) => {
 });
 
 const starting = Belfry.start({ ...config, log }).catch((error: unknown) => {
+  exitIfConfigError(error);
   log.fatal({ err: error }, "Belfry could not start");
   process.exit(1);
 });

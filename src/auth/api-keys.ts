@@ -1,19 +1,16 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { ApiKeyConfig, Right } from "../config-values.ts";
 import { BelfryError } from "../errors.ts";
-import { TokenBucket } from "../token-bucket.ts";
 import { bearerToken } from "./bearer.ts";
 
 /** A key that was presented and is valid. */
 export interface ApiKey {
+  /** What logs and limits call it; keys of the same name share a limit. */
   readonly name: string;
-  /**
-   * Counts messages against the key's limit.
-   *
-   * @throws BelfryError `too_many`
-   */
-  countPublishes(messages: number): void;
 }
+
+/** Stands for the key of whoever calls an API that is open to everyone. */
+const open: ApiKey = { name: "open" };
 
 interface KnownKey {
   readonly digest: Buffer;
@@ -21,19 +18,18 @@ interface KnownKey {
   readonly key: ApiKey;
 }
 
-/** Who may use the publisher API. Without any key it is open to everyone. */
+/** Who may use the publisher API. */
 export class ApiKeys {
-  readonly #keys: readonly KnownKey[] | undefined;
-  readonly #open: ApiKey;
+  #keys: readonly KnownKey[] | undefined;
 
-  /** @param maxPublishesPerSecond messages a second for each key; undefined: no limit */
-  constructor(keys: readonly ApiKeyConfig[] | undefined, maxPublishesPerSecond: number | undefined) {
-    this.#open = limited("open", maxPublishesPerSecond);
-    this.#keys = keys?.map(({ name, secret, rights }) => ({
-      digest: digest(secret),
-      rights,
-      key: limited(name, maxPublishesPerSecond),
-    }));
+  /** @param keys undefined: the API is open to everyone */
+  constructor(keys: readonly ApiKeyConfig[] | undefined) {
+    if (keys) this.replace(keys);
+  }
+
+  /** From here on these keys are valid, and no others. */
+  replace(keys: readonly ApiKeyConfig[]): void {
+    this.#keys = keys.map(({ name, secret, rights }) => ({ digest: digest(secret), rights, key: { name } }));
   }
 
   /**
@@ -42,7 +38,7 @@ export class ApiKeys {
    * @throws BelfryError `unauthorized` when no valid key was presented, `forbidden` when it lacks the right
    */
   authorize(authorization: string | undefined, right: Right): ApiKey {
-    if (!this.#keys) return this.#open;
+    if (!this.#keys) return open;
     const secret = bearerToken(authorization);
     if (secret === undefined) throw new BelfryError("unauthorized", "send an API key: Authorization: Bearer KEY");
     // Equal lengths and no early exit: the time says nothing about how much of a key was right.
@@ -59,17 +55,4 @@ export class ApiKeys {
 
 function digest(secret: string): Buffer {
   return createHash("sha256").update(secret).digest();
-}
-
-function limited(name: string, perSecond: number | undefined): ApiKey {
-  const bucket = perSecond === undefined ? undefined : new TokenBucket(perSecond, performance.now());
-  return {
-    name,
-    countPublishes(messages) {
-      const waitMs = bucket?.take(performance.now(), messages) ?? 0;
-      if (waitMs === 0) return;
-      const retryAfterSeconds = Math.ceil(waitMs / 1000);
-      throw new BelfryError("too_many", `more than ${perSecond} messages a second`, { retryAfterSeconds });
-    },
-  };
 }

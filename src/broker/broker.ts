@@ -189,6 +189,14 @@ export interface Broker {
   /** The revocations whose time is not over, in no order. */
   revocations(): Promise<string[]>;
 
+  /**
+   * Counts the messages of a publisher against {@link BrokerOptions.maxPublishesPerSecond}, together with what all replicas count.
+   *
+   * @param publisher name of the API key
+   * @returns 0 when they may be published, else the ms after which trying again makes sense
+   */
+  countPublishes(publisher: string, messages: number): Promise<number>;
+
   /** Resolves when the broker can do its work now, rejects with `unavailable` and the reason when it cannot. */
   check(): Promise<void>;
 
@@ -207,6 +215,8 @@ export interface BrokerOptions {
   readonly historyTtlSeconds: number;
   /** How long an idempotency key is remembered, in seconds. */
   readonly idempotencyTtlSeconds: number;
+  /** Messages a second that each publisher may send; undefined: not limited, and nothing is counted. */
+  readonly maxPublishesPerSecond?: number | undefined;
 }
 
 /** Most revocations that are kept. */

@@ -14,6 +14,7 @@ import {
   type Published,
   tooManyRevocations,
 } from "./broker.ts";
+import { PublishLimit } from "./publish-limit.ts";
 
 /** Settings of {@link MemoryBroker}. */
 export interface MemoryBrokerOptions extends BrokerOptions {
@@ -70,6 +71,7 @@ export class MemoryBroker implements Broker {
   readonly #ages = new Fifo<Entry>();
   #storedCount = 0;
   readonly #instance = newEpoch();
+  readonly #limit: PublishLimit | undefined;
   /** By stream and idempotency key, in the order in which they expire. */
   readonly #firsts = new Map<string, First>();
   /** When each is over. */
@@ -82,6 +84,8 @@ export class MemoryBroker implements Broker {
 
   constructor(options: MemoryBrokerOptions) {
     this.#options = options;
+    const { maxPublishesPerSecond } = options;
+    this.#limit = maxPublishesPerSecond === undefined ? undefined : PublishLimit.inMemory(maxPublishesPerSecond);
   }
 
   get up(): boolean {
@@ -151,6 +155,10 @@ export class MemoryBroker implements Broker {
   async ask(stream: Stream, question: unknown): Promise<unknown[]> {
     if (!this.#subscribed.has(stream.key) || !this.#handler) return [];
     return [this.#handler.onQuestion(stream, question)];
+  }
+
+  async countPublishes(publisher: string, messages: number): Promise<number> {
+    return this.#limit?.count(publisher, messages) ?? 0;
   }
 
   async addRevocation(text: string, expiresAtMs: number): Promise<void> {

@@ -88,6 +88,11 @@ export class RedisBroker implements Broker {
     await this.#run("revoke", store.revocationsKey, (node) => store.addRevocation(node, text, expiresAtMs));
   }
 
+  async countPublishes(publisher: string, messages: number): Promise<number> {
+    const store = this.#store;
+    return this.#run("limit", store.limitKeyOf(publisher), (node) => store.countPublishes(node, publisher, messages));
+  }
+
   async revocations(): Promise<string[]> {
     return this.#run("revocations", this.#store.revocationsKey, (node) => this.#store.revocations(node));
   }

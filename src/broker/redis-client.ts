@@ -1,4 +1,5 @@
 import { Redis, type RedisOptions, ReplyError } from "ioredis";
+import { endOfTurn } from "../end-of-turn.ts";
 import { BelfryError } from "../errors.ts";
 import type { RedisHost, RedisTarget } from "../redis-url.ts";
 import {
@@ -80,7 +81,30 @@ export function createRedisClient(target: RedisTarget, name: string, node?: Redi
   client.defineCommand("belfryClaim", { numberOfKeys: 1, lua: claimScript });
   client.defineCommand("belfryPosition", { numberOfKeys: 2, lua: positionScript(publish) });
   client.defineCommand("belfryHistory", { numberOfKeys: 2, lua: historyScript });
+  writeTogether(client);
   return client as RedisClient;
+}
+
+/**
+ * Writes the commands of one turn of the event loop at once: one system call here and one in Redis, which then also answers
+ * them, and pushes what they publish, at once.
+ */
+function writeTogether(client: Redis): void {
+  const send = client.sendCommand.bind(client);
+  let corked: Redis["stream"] | undefined;
+  const uncork = async (stream: Redis["stream"]) => {
+    await endOfTurn();
+    corked = undefined;
+    stream.uncork();
+  };
+  client.sendCommand = (command, stream) => {
+    if (client.stream !== corked) {
+      corked = client.stream;
+      corked?.cork();
+      void uncork(corked);
+    }
+    return send(command, stream);
+  };
 }
 
 /** A cluster has sharded pub/sub; elsewhere plain pub/sub does, which Redis 6.2 has too. */

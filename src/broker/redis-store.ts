@@ -13,6 +13,7 @@ import {
   type Standing,
   tooManyRevocations,
 } from "./broker.ts";
+import { PublishLimit } from "./publish-limit.ts";
 import { type RedisClient, redisUnavailable } from "./redis-client.ts";
 import type { RedisNode } from "./redis-node.ts";
 import { decodeRecord, encodeRecord, readable } from "./redis-wire.ts";
@@ -36,6 +37,8 @@ export class RedisStore {
   /** Source of the ids of live-only messages. */
   readonly #source = newEpoch();
   #liveCount = 0;
+  /** By the server that they count in. */
+  readonly #limits = new WeakMap<RedisClient, PublishLimit>();
 
   constructor(options: RedisStoreOptions) {
     this.#options = options;
@@ -98,6 +101,23 @@ export class RedisStore {
   /** See {@link Broker.revocations}. */
   async revocations({ commands }: RedisNode): Promise<string[]> {
     return commands.zrangebyscore(this.revocationsKey, `(${Date.now()}`, "+inf");
+  }
+
+  /** The key of what a publisher has sent; the publisher is named, never by its secret. */
+  limitKeyOf(publisher: string): string {
+    return `${this.#options.redisPrefix}:publishes:${publisher}`;
+  }
+
+  /** See {@link Broker.countPublishes}. */
+  async countPublishes({ commands }: RedisNode, publisher: string, messages: number): Promise<number> {
+    const { maxPublishesPerSecond } = this.#options;
+    if (maxPublishesPerSecond === undefined) return 0;
+    let limit = this.#limits.get(commands);
+    if (!limit) {
+      limit = PublishLimit.inRedis(maxPublishesPerSecond, commands);
+      this.#limits.set(commands, limit);
+    }
+    return limit.count(this.limitKeyOf(publisher), messages);
   }
 
   /** Where a stream stands that this replica is subscribed to; `known` is where the caller has been. */

@@ -9,12 +9,14 @@ import type { Metrics } from "../metrics.ts";
 import { isName, maxNameLength } from "../protocol/user-ids.ts";
 import { checkHead } from "../raw-http.ts";
 import { readJson } from "./body.ts";
+import type { PublishLimiter } from "./publish-limiter.ts";
 import type { Answer, Call, Route } from "./route.ts";
 import { validate } from "./schemas.ts";
 
 /** What all endpoints share. */
 export interface EndpointContext {
   readonly keys: ApiKeys;
+  readonly limit: PublishLimiter | undefined;
   readonly metrics: Metrics;
   readonly log: Log;
 }
@@ -44,6 +46,7 @@ export async function serve(
   let answer: Answer;
   let headers: Record<string, string> = {};
   try {
+    checkHead(request);
     if (route instanceof BelfryError) throw route;
     answer = await call(context, request, route, params);
   } catch (thrown) {
@@ -69,12 +72,11 @@ export async function serve(
 }
 
 async function call(
-  { keys }: EndpointContext,
+  { keys, limit }: EndpointContext,
   request: IncomingMessage,
   route: Route,
   params: Readonly<Record<string, string>>,
 ): Promise<Answer> {
-  checkHead(request);
   const key = route.right && keys.authorize(request.headers.authorization, route.right);
   for (const name in params) {
     if (isName(params[name] ?? "")) continue;
@@ -86,7 +88,7 @@ async function call(
   const { schema, maxBytes, countMessages } = route.body;
   const { value, text } = await readJson(request, maxBytes);
   const body = validate(schema, value, "the body");
-  if (countMessages) key?.countPublishes(countMessages(body));
+  if (countMessages && key) await limit?.(key.name, countMessages(body));
   const idempotency = countMessages && idempotencyOf(request, [route.path, params, text]);
   return route.handle({ ...input, body, text, idempotency });
 }

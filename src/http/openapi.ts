@@ -10,6 +10,7 @@ function problems(route: Route): Record<string, string> {
     ...(route.body && { 400: "The body is not JSON." }),
     ...(route.path.includes(":") && { 400: "The path is not percent-encoded UTF-8, or the body is not JSON." }),
     ...(route.right && { 401: "No valid API key.", 403: `The key lacks the right "${route.right}".` }),
+    ...((route.path.includes(":") || route.query) && { 414: "Path and query are longer than 4,096 bytes." }),
     ...(route.body && { 413: "Too large.", 415: "Not application/json.", 422: "Not valid." }),
     ...((route.path.includes(":") || route.query) && { 422: "Not valid." }),
     ...(route.body?.countMessages && { 429: "More than the key may publish; see Retry-After." }),
@@ -17,6 +18,7 @@ function problems(route: Route): Record<string, string> {
       400: "Malformed handshake.",
       401: "No credentials.",
       403: "Refused origin.",
+      414: "Path and query are longer than 4,096 bytes.",
       426: "No handshake.",
     }),
     ...((route.right || ["/readyz", "/ws"].includes(route.path)) && {
@@ -57,7 +59,9 @@ export function describeApi(routes: readonly Route[], version: string): Json {
     paths,
     components: {
       schemas: namedSchemas(),
-      securitySchemes: { apiKey: { type: "http", scheme: "bearer", description: "A key of API_KEYS, when set." } },
+      securitySchemes: {
+        apiKey: { type: "http", scheme: "bearer", description: "A key of API_KEYS or API_KEYS_FILE, when set." },
+      },
     },
   };
 }

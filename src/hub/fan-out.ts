@@ -1,6 +1,7 @@
 import type { Message } from "../broker/broker.ts";
 import { Delivery } from "./delivery.ts";
 import type { Member, MessageSource, Numbered } from "./member.ts";
+import { Room } from "./room.ts";
 import type { Sweepable, Sweeper } from "./sweeper.ts";
 
 /** Settings of {@link FanOut}. */
@@ -12,8 +13,11 @@ export interface FanOutOptions {
   readonly onDelivered: (messages: readonly Message[], connections: number) => void;
 }
 
-/** Bytes of messages that may wait until those who bring more have to wait too. */
-const maxWaitingBytes = 1024 * 1024;
+/** Bytes of messages on their way, those being published included, beyond which publishers wait: about one pass. */
+const gateBytes = 256 * 1024;
+
+/** Bytes of pending messages beyond which nothing is taken that other replicas have published. */
+const maxPendingBytes = 1024 * 1024;
 
 /** Members that are looked at between two looks at the clock. */
 const looks = 32;
@@ -40,6 +44,8 @@ interface Pass {
  * messages of its streams in the order in which they came to this replica.
  */
 export class FanOut implements Sweepable, MessageSource {
+  /** Where those who publish here wait while too much is on its way, so that it never becomes too much. */
+  readonly gate = new Room(gateBytes);
   readonly #options: FanOutOptions;
   /** Each with the number of the last message that came before it was a member. */
   readonly #members = new Map<Member, number>();
@@ -83,14 +89,15 @@ export class FanOut implements Sweepable, MessageSource {
     if (this.#members.size === 0) return;
     this.#pending.push({ number: this.#newest, message });
     this.#bytes += message.body.length;
+    this.gate.take(message.body.length);
     if (this.#isDue) return;
     this.#isDue = true;
     this.#options.sweeper.add(this);
   }
 
-  /** True while too much waits. */
+  /** True while too much is pending. */
   get isFull(): boolean {
-    return this.#bytes >= maxWaitingBytes;
+    return this.#bytes >= maxPendingBytes;
   }
 
   /** Resolves when it is not full any more. */
@@ -176,6 +183,7 @@ export class FanOut implements Sweepable, MessageSource {
     this.#pass = undefined;
     this.#pending = this.#pending.slice(delivery.messages.length);
     this.#bytes -= bytes;
+    this.gate.give(bytes);
     this.#isDue = this.#pending.length > 0;
     if (this.isFull) return;
     for (const resolve of this.#onRoom.splice(0)) resolve();

@@ -1,10 +1,9 @@
-import type { Broker, HistoryPage } from "../broker/broker.ts";
+import type { Broker, HistoryPage, Publication } from "../broker/broker.ts";
 import { BelfryError } from "../errors.ts";
 import { formatLiveId, newEpoch, type Position } from "../protocol/positions.ts";
 import type { Scope, Stream } from "../protocol/streams.ts";
-import type { FanOut } from "./fan-out.ts";
 import { type MessageDraft, toPublication } from "./messages.ts";
-import { countConnections } from "./subscribed-stream.ts";
+import { countConnections, type SubscribedStream } from "./subscribed-stream.ts";
 import type { SubscribedStreams } from "./subscribed-streams.ts";
 
 /** Settings of {@link Publisher}. */
@@ -50,15 +49,28 @@ export class Publisher {
     try {
       const publication = toPublication(stream, draft, maxPayloadBytes, Date.now());
       const here = this.#streams.get(stream);
-      if (here?.fanOut.isFull) await roomIn(here.fanOut);
-      const listening = here && countConnections(here);
-      const published = await broker.publish(stream, publication, listening);
+      const published = here ? await this.#publishHere(here, publication) : await broker.publish(stream, publication);
       onPublish?.(stream.scope, published.replayed ? "replayed" : "accepted");
       return published;
     } catch (error) {
       const unavailable = error instanceof BelfryError && error.code === "unavailable";
       onPublish?.(stream.scope, unavailable ? "failed" : "refused");
       throw error;
+    }
+  }
+
+  /** Publishes to a stream that somebody here listens to, when not too much is on its way to them. */
+  async #publishHere(here: SubscribedStream, publication: Publication): Promise<Receipt> {
+    const { gate } = here.fanOut;
+    const bytes = publication.body.length;
+    if (!gate.tryTake(bytes) && !(await gate.wait(bytes, roomTimeoutMs))) {
+      const detail = "messages are published faster than they can be delivered";
+      throw new BelfryError("unavailable", detail, { retryAfterSeconds: 1 });
+    }
+    try {
+      return await this.#options.broker.publish(here.stream, publication, countConnections(here));
+    } finally {
+      gate.give(bytes);
     }
   }
 
@@ -81,13 +93,4 @@ export class Publisher {
     }
     return { ...page, messages: page.messages.slice(0, limit) };
   }
-}
-
-/** Waits until not so much is on its way any more. */
-async function roomIn(fanOut: FanOut): Promise<void> {
-  const { promise: tooLate, reject } = Promise.withResolvers<never>();
-  const detail = "messages are published faster than they can be delivered";
-  const late = () => reject(new BelfryError("unavailable", detail, { retryAfterSeconds: 1 }));
-  const timer = setTimeout(late, roomTimeoutMs);
-  await Promise.race([fanOut.room(), tooLate]).finally(() => clearTimeout(timer));
 }

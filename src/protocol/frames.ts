@@ -1,4 +1,8 @@
+import { isNestedDeeper } from "./raw-json.ts";
 import { isName } from "./user-ids.ts";
+
+/** How deep arrays and objects of a client's frame may stand in each other, the frame itself included. */
+const maxDepth = 64;
 
 /** The first frame of every connection. */
 export interface WelcomeFrame {
@@ -26,7 +30,7 @@ export interface ErrorFrame {
 }
 
 /**
- * - `malformed`: not a JSON object, or a member is missing or of the wrong kind
+ * - `malformed`: not a JSON object, nested deeper than 64 levels, or a member is missing or of the wrong kind
  * - `unknown_type`: `type` names no frame
  * - `unsupported`: a frame that this service has nothing to do with, such as `message` where no `onMessage` is set
  * - `unauthorized`, `forbidden`: the token of an `auth` frame is not valid, or is of another user
@@ -79,6 +83,8 @@ const rules: Readonly<Record<ClientFrame["type"], readonly MemberRule[]>> = {
  * @returns the frame, or the error frame to answer with
  */
 export function parseClientFrame(text: string): ClientFrame | ErrorFrame {
+  if (isNestedDeeper(text, maxDepth))
+    return frameError("malformed", `the frame is nested deeper than ${maxDepth} levels`);
   let value: unknown;
   try {
     value = JSON.parse(text);

@@ -35,6 +35,26 @@ export function memberSpansOfEach(text: string, name: string, at = 0): (Span | u
   return spans;
 }
 
+/**
+ * True when arrays and objects stand in each other more than `maxDepth` deep. JSON.parse itself takes any depth, without
+ * recursion; whatever walks through its result may not.
+ *
+ * @param text any text: where it is no JSON, JSON.parse will say so, whatever the answer here
+ */
+export function isNestedDeeper(text: string, maxDepth: number): boolean {
+  // Each level has a bracket at both ends.
+  if (text.length <= 2 * maxDepth) return false;
+  let depth = 0;
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i);
+    if (c === quote) i = skipString(text, i) - 1;
+    else if (c === 0x7b || c === 0x5b) {
+      if (++depth > maxDepth) return true;
+    } else if (c === 0x7d || c === 0x5d) depth--;
+  }
+  return false;
+}
+
 /** Looks for a member of the object that begins at `at`, and for the object's end. */
 function findMember(text: string, name: string, at: number): { span: Span | undefined; end: number } {
   let span: Span | undefined;

@@ -19,6 +19,7 @@ export interface Resumption {
 export function parseSince(query: string): Resumption | string {
   const values = new URLSearchParams(query).getAll("since");
   if (values.length === 0) return {};
+  if (values.length > 2) return "since stands there more than twice; it names the broadcast stream and the user's";
   if (values.includes("earliest")) {
     return values.length === 1
       ? { broadcast: "earliest", user: "earliest" }

@@ -54,6 +54,8 @@ export class WsConnection implements Connection {
   /** One of the functions of all connections, so that what it makes is shared. */
   readonly #encode: typeof messageFrames;
   #malformedInRow = 0;
+  /** A ping waits for its pong. */
+  #isPinged = false;
   #gone = false;
 
   /** @param socket the stream under `ws`; whole frames are written to it beside those that `ws` writes itself */
@@ -132,7 +134,9 @@ export class WsConnection implements Connection {
   }
 
   ping(): void {
-    if (this.#ws.readyState === WebSocket.OPEN) this.#ws.ping();
+    if (this.#ws.readyState !== WebSocket.OPEN) return;
+    this.#isPinged = true;
+    this.#ws.ping();
   }
 
   /** Ends the connection without a close frame, since nothing comes from the client any more. */
@@ -158,6 +162,16 @@ export class WsConnection implements Connection {
   /** Answers a ping of the client's (RFC 6455 section 5.5.3). */
   pong(data: Buffer): void {
     if (this.#takesFrame()) this.#ws.pong(data);
+  }
+
+  /** Takes a pong; one that no ping has asked for counts as a frame, or it would be a way to send without end. */
+  ponged(): void {
+    if (!this.#isPinged) {
+      this.#takesFrame();
+      return;
+    }
+    this.#isPinged = false;
+    this.lastSeenMs = performance.now();
   }
 
   /** Counts a frame of the client's; false when the connection is going, because of this frame or already. */
@@ -210,8 +224,7 @@ function onPing(this: WebSocket, data: Buffer): void {
 }
 
 function onPong(this: WebSocket): void {
-  const { connection } = this as ConnectionSocket;
-  if (connection) connection.lastSeenMs = performance.now();
+  (this as ConnectionSocket).connection?.ponged();
 }
 
 /** `ws` found a violation of the protocol and is closing with 1002, 1007 or 1009, or the socket broke. */

@@ -31,6 +31,8 @@ export interface UpgradeOptions {
   readonly compression: boolean;
   /** Connections of this replica; undefined: not limited. */
   readonly maxConnections?: number | undefined;
+  /** Handshakes that wait for Redis or for the keys of tokens, and closes of those who were not let in; default 5,000. */
+  readonly maxHandshakes?: number;
   readonly remoteAddress: (request: IncomingMessage) => string;
   readonly context: ConnectionContext;
   readonly onOpen: (connection: WsConnection) => void;
@@ -43,6 +45,15 @@ export const wsPath = "/ws";
 /** How long a closing connection may take to answer the close frame, in ms; what waits for it is sent before. */
 const closeTimeoutMs = 10_000;
 
+/** How long a client that is told why it was not let in may take to hang up, in ms. It has no place among the connections. */
+const refusedCloseMs = 2000;
+
+/** Pieces of one message of a client's: each costs much more than the byte that it may hold. */
+const maxFragments = 1024;
+
+/** Fewer would turn away those who all come back at once when another replica has died. */
+const defaultMaxHandshakes = 5000;
+
 /** Seconds after which a client that found the replica full or draining may come back. */
 const retryAfterSeconds = 2;
 
@@ -54,15 +65,23 @@ export class Upgrades {
   readonly #options: UpgradeOptions;
   readonly #server: Server<typeof ConnectionSocket>;
   readonly #open = new Set<ConnectionSocket>();
+  /** Under way. */
   #handshakes = 0;
+  /** Of these, those of clients that may connect. */
+  #admitting = 0;
+  /** Of the open ones, those that were let in to be told why they are not. */
+  #refused = 0;
   #draining = false;
 
   constructor(options: UpgradeOptions) {
     this.#options = options;
-    // Known to ws since 8.19, not yet to its types.
-    const closing: ServerOptions & { closeTimeout: number } = { closeTimeout: closeTimeoutMs };
+    // Known to ws, not yet to its types.
+    const bounds: ServerOptions & { closeTimeout: number; maxFragments: number } = {
+      closeTimeout: closeTimeoutMs,
+      maxFragments,
+    };
     this.#server = new WebSocketServer({
-      ...closing,
+      ...bounds,
       noServer: true,
       clientTracking: false,
       // Pings count as frames, and are answered by the connection.
@@ -102,6 +121,7 @@ export class Upgrades {
     // The socket has no owner until `ws` has it: an error on it must not end the process.
     socket.on("error", ignore);
     this.#handshakes++;
+    let isAdmitting = false;
     let admission: Admission | undefined;
     let presented: string | undefined;
     try {
@@ -109,6 +129,10 @@ export class Upgrades {
       const checked = this.#check(request);
       presented = checked.presented;
       const credentials = presented === undefined ? anonymous : await authenticator.authenticate(presented);
+      // Now it counts as a connection; those who may not connect take no place from others.
+      this.#checkRoom();
+      this.#admitting++;
+      isAdmitting = true;
       admission = await hub.admit(credentials, checked.since);
       if (this.#draining) throw draining();
       if (socket.destroyed || !socket.writable) throw new BelfryError("malformed", "the client has gone");
@@ -118,6 +142,7 @@ export class Upgrades {
       this.#refuse(request, socket, head, toBelfryError(thrown), presented !== undefined);
     } finally {
       this.#handshakes--;
+      if (isAdmitting) this.#admitting--;
     }
   }
 
@@ -128,28 +153,38 @@ export class Upgrades {
     onRefused(error);
     // A browser shows a refused handshake as 1006, whatever the reason: this one must reach the page.
     if (error.code === "unauthorized" && hasPresented && socket.writable) {
-      const { code } = closeCodes.unauthorized;
-      this.#upgrade(request, socket, head, (ws) => ws.on("error", ignore).close(code, closeReason(error.message)));
+      this.#upgrade(request, socket, head, (ws) => this.#closeRefused(ws, error.message));
     } else {
       refuse(socket, error);
     }
   }
 
+  #closeRefused(ws: ConnectionSocket, reason: string): void {
+    this.#refused++;
+    const cut = setTimeout(() => ws.terminate(), refusedCloseMs);
+    ws.on("close", () => {
+      this.#refused--;
+      clearTimeout(cut);
+    });
+    ws.on("error", ignore).close(closeCodes.unauthorized.code, closeReason(reason));
+  }
+
   /** Everything that can be decided at once. */
   #check(request: IncomingMessage): { presented: string | undefined; since: Resumption } {
-    const { allowedOrigins, allowAnonymous, maxConnections } = this.#options;
+    const { allowedOrigins, allowAnonymous, maxHandshakes = defaultMaxHandshakes } = this.#options;
+    checkHead(request);
     const [path, ...query] = request.url?.split("?") ?? [];
     if (path !== wsPath) throw new BelfryError("not_found", "the WebSocket is at /ws");
-    checkHead(request);
     const { headers } = request;
     if (!isOriginAllowed(headers.origin, allowedOrigins)) {
       throw new BelfryError("forbidden", "pages of this origin may not connect; ALLOWED_ORIGINS names those that may");
     }
     checkHandshake(request);
     if (this.#draining) throw draining();
-    if (maxConnections !== undefined && this.#open.size + this.#handshakes > maxConnections) {
-      throw new BelfryError("unavailable", "this replica is full", { retryAfterSeconds });
+    if (this.#handshakes + this.#refused > maxHandshakes) {
+      throw new BelfryError("unavailable", "too many handshakes are under way", { retryAfterSeconds });
     }
+    this.#checkRoom();
     const offer = parseOffer(headers["sec-websocket-protocol"]);
     if (typeof offer === "string") throw new BelfryError("malformed", offer);
     const presented = offer.flag ?? bearerToken(headers.authorization);
@@ -159,6 +194,12 @@ export class Upgrades {
     const since = parseSince(query.join("?"));
     if (typeof since === "string") throw new BelfryError("malformed", since);
     return { presented, since };
+  }
+
+  #checkRoom(): void {
+    const { maxConnections = Number.POSITIVE_INFINITY } = this.#options;
+    if (this.#open.size - this.#refused + this.#admitting < maxConnections) return;
+    throw new BelfryError("unavailable", "this replica is full", { retryAfterSeconds });
   }
 
   #register(

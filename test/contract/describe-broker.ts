@@ -254,6 +254,36 @@ export function describeBroker(name: string, world: BrokerWorld): void {
       await broker.claim({ key: "other", fingerprint: "two" });
     });
 
+    it("counts the publishes of each key over all replicas, and says when there is room again", async () => {
+      const create = world({ ...history, maxPublishesPerSecond: 10 });
+      const [here, there] = [(await replica(create)).broker, (await replica(create)).broker];
+      expect([await here.countPublishes("shop", 4), await there.countPublishes("shop", 6)]).toEqual([0, 0]);
+      for (const broker of [here, there]) {
+        const waitMs = await broker.countPublishes("shop", 1);
+        expect(waitMs).toBeGreaterThan(0);
+        expect(waitMs).toBeLessThanOrEqual(1000);
+      }
+      expect(await here.countPublishes("audit: {1}", 10)).toBe(0);
+      await until(async () => (await there.countPublishes("shop", 10)) === 0);
+      expect(await here.countPublishes("shop", 1)).toBeGreaterThan(0);
+    });
+
+    it("lets more than a second's worth of publishes through at once, and makes up for it", async () => {
+      const { broker } = await one({ maxPublishesPerSecond: 10 });
+      const start = Date.now();
+      expect(await broker.countPublishes("shop", 25)).toBe(0);
+      const waitMs = await broker.countPublishes("shop", 1);
+      expect(waitMs).toBeGreaterThan(2000);
+      expect(waitMs).toBeLessThanOrEqual(3000);
+      await until(async () => (await broker.countPublishes("shop", 1)) === 0);
+      expect(Date.now() - start).toBeGreaterThan(2900);
+    });
+
+    it("counts no publishes without a limit", async () => {
+      const { broker } = await one();
+      for (let n = 0; n < 10; n++) expect(await broker.countPublishes("shop", 1_000_000)).toBe(0);
+    });
+
     it("keeps revocations until their time is over, each once", async () => {
       const { broker } = await one();
       const soon = Date.now() + 100;

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { connect } from "node:net";
+import { fileURLToPath } from "node:url";
 import { describe, expect, inject, it, onTestFinished } from "vitest";
 import { describeVariables } from "../../src/config.ts";
 import { runCli, startProcess } from "../support/process.ts";
@@ -29,6 +30,23 @@ describe("belfry", () => {
       "belfry: API_KEYS",
     ]);
     expect(stderr).not.toContain("sesame");
+  });
+
+  it("does not start with certificates that it cannot serve, and says which file is wrong", async () => {
+    const file = (name: string) => fileURLToPath(new URL(`../support/tls/${name}`, import.meta.url));
+    const starts: [Record<string, string>, string][] = [
+      [{ TLS_CERT: file("cert.pem") }, "TLS_KEY: is unset, but TLS_CERT is set; TLS takes both"],
+      [{ TLS_CERT: file("key.pem"), TLS_KEY: file("key.pem") }, `TLS_CERT: "${file("key.pem")}" is not a certificate`],
+      [{ TLS_CERT: file("cert.pem"), TLS_KEY: file("renewed-key.pem") }, "is not the key of the certificate"],
+      [{ TLS_CERT: "/nowhere.pem", TLS_KEY: "/" }, 'TLS_CERT: "/nowhere.pem" cannot be read (ENOENT)\n'],
+      [{ TLS_CERT: "/nowhere.pem", TLS_KEY: "/", PORT: "http" }, 'TLS_KEY: "/" cannot be read (EISDIR)\n'],
+    ];
+    for (const [env, problem] of starts) {
+      const { code, stderr } = await runCli(["serve"], env);
+      expect(code).toBe(78);
+      expect(stderr).toContain(`belfry: `);
+      expect(stderr).toContain(problem);
+    }
   });
 
   it("starts in production when it is told that being open is meant", async () => {

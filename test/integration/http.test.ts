@@ -247,6 +247,16 @@ describe("the error table", () => {
     expect(answer).toContain("application/problem+json");
   });
 
+  it("lives on when those that it refuses reset their connections at once", async () => {
+    const { port, call } = await startService();
+    for (let n = 0; n < 50; n++) {
+      const socket = connect(port, "127.0.0.1").on("error", () => {});
+      socket.write("CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", () => void socket.resetAndDestroy());
+      await once(socket, "close");
+    }
+    expect((await call("GET", "/healthz")).status).toBe(200);
+  });
+
   it("ignores an upgrade to a protocol that it does not speak", async () => {
     const { port } = await startService();
     const headers = {

@@ -42,3 +42,18 @@ it.each([
     expect(numbers).toEqual(expectedOf(user));
   }
 });
+
+it.each([
+  ["in memory", async () => [await startService({ historySize: 10 })]],
+  ["with Redis", () => startReplicas(1, { historySize: 10 })],
+])("however many publish at once, nobody who reads is cut off, %s", async (_, start) => {
+  const [service] = (await start()) as [Service];
+  const clients = await Promise.all(["alice", "bob"].map((user) => TestClient.welcomed(service.port, user)));
+  const count = 12_000;
+  const padding = "x".repeat(200);
+  const published = Array.from({ length: count }, (_, n) => service.belfry.hub.broadcast({ n, padding }));
+  await Promise.all(published);
+  for (const client of clients) {
+    for (let n = 0; n < count; n++) expect((await client.next())["data"]).toMatchObject({ n });
+  }
+});

@@ -132,6 +132,10 @@ export class FakeBroker implements Broker {
     return this.subscribed.has(stream.key) ? [this.handler?.onQuestion(stream, question)] : [];
   }
 
+  async countPublishes(): Promise<number> {
+    return 0;
+  }
+
   async addRevocation(text: string): Promise<void> {
     this.kept.add(text);
   }

@@ -18,9 +18,14 @@ export interface ServiceProcess {
   readonly exited: Promise<number | null>;
 }
 
-/** Runs a command of the CLI to its end. */
-export async function runCli(args: readonly string[], env: Record<string, string> = {}) {
-  const child = spawn(process.execPath, [cli, ...args], {
+/**
+ * Runs a command of the CLI to its end.
+ *
+ * @param fileLimit files that it may open; default as many as the tests may
+ */
+export async function runCli(args: readonly string[], env: Record<string, string> = {}, fileLimit?: number) {
+  const limit = fileLimit === undefined ? "" : `ulimit -n ${fileLimit};`;
+  const child = spawn("sh", ["-c", `${limit} exec "$0" "$@"`, process.execPath, cli, ...args], {
     env: { ...bareEnv(), ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -33,9 +33,11 @@ export class TestClient {
     onTestFinished(() => ws.terminate());
   }
 
-  /** Connects and waits until the socket is open. */
+  /** Connects, over TLS when `ca` is given, and waits until the socket is open. */
   static async open(port: number, protocols: string | string[] = [], options: ClientOptions & { path?: string } = {}) {
-    const client = new TestClient(new WebSocket(`ws://127.0.0.1:${port}${options.path ?? "/ws"}`, protocols, options));
+    const scheme = options.ca ? "wss" : "ws";
+    const url = `${scheme}://127.0.0.1:${port}${options.path ?? "/ws"}`;
+    const client = new TestClient(new WebSocket(url, protocols, options));
     await once(client.ws, "open");
     return client;
   }

@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { ConfigError, describeVariables, readConfig } from "../../src/config.ts";
 
@@ -30,6 +31,7 @@ const promised: Record<string, string> = {
   JWT_AUDIENCE: "unset",
   JWT_USER_CLAIM: "sub",
   API_KEYS: "unset",
+  API_KEYS_FILE: "unset",
   ALLOWED_ORIGINS: "*",
   MAX_PAYLOAD_BYTES: "65536",
   SEND_BUFFER_BYTES: "1048576",
@@ -164,6 +166,8 @@ describe("in production", () => {
   it("neither AUTH_MODE=none nor missing API_KEYS start", () => {
     expect(problems(env).map((line) => line.split(":", 1)[0])).toEqual(["AUTH_MODE", "API_KEYS"]);
     expect(problems({ ...env, AUTH_MODE: "none", API_KEYS: "" })).toHaveLength(2);
+    const file = fileURLToPath(new URL("../support/api-keys.txt", import.meta.url));
+    expect(problems({ ...env, API_KEYS_FILE: file }).map((line) => line.split(":", 1)[0])).toEqual(["AUTH_MODE"]);
     expect(problems({ ...env, API_KEYS: "k" }).map((line) => line.split(":", 1)[0])).toEqual(["AUTH_MODE"]);
   });
 

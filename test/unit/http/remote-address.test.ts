@@ -19,3 +19,11 @@ it.each([
 ] satisfies [TrustProxy, string][])("trusting %j the client is %s", (trust, address) => {
   expect(remoteAddressOf(trust)(request)).toBe(address);
 });
+
+it.each(["<script>", "", "unknown", "192.0.2.1:80", "x".repeat(8000)])(
+  "what is no address is not believed: %j",
+  (text) => {
+    const headers = { "x-forwarded-for": text };
+    expect(remoteAddressOf(1)({ ...request, headers } as unknown as IncomingMessage)).toBe("10.0.0.1");
+  },
+);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { memberSpan, memberSpansOfEach } from "../../../src/protocol/raw-json.ts";
+import { isNestedDeeper, memberSpan, memberSpansOfEach } from "../../../src/protocol/raw-json.ts";
 
 /** A member as it is written. */
 function member(text: string, name: string, at?: number): string | undefined {
@@ -100,5 +100,26 @@ describe("memberSpansOfEach", () => {
 
   it("begins where it is told and stops at the array's end", () => {
     expect(each('{"a":[{"a":1},2],"b":[{"a":3}]}', "a", 5)).toEqual(["1", undefined]);
+  });
+});
+
+describe("isNestedDeeper", () => {
+  const nested = (levels: number) => "[".repeat(levels) + "]".repeat(levels);
+  const space = " ".repeat(10);
+
+  it.each([
+    [nested(3), false],
+    [nested(4), true],
+    ['{"a":[{"b":1}]}', false],
+    ['{"a":[{"b":[]}]}', true],
+    [`[${nested(2)},${nested(2)},${nested(2)}]`, false],
+    ['["[[[[", "\\"[[[[", "\\\\", [[]]]', false],
+    ['["\\\\", [[[]]]]', true],
+    ['["\\"]]]", [[[]]]]', true],
+    ['[[["[', false],
+    ["]]]][[[[[", false],
+    ["", false],
+  ])("of %s more than 3 levels is %s", (text, expected) => {
+    expect(isNestedDeeper(text + space, 3)).toBe(expected);
   });
 });

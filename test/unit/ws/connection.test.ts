@@ -203,4 +203,17 @@ describe("the end of the socket", () => {
     expect(seen(3, () => receive("?"))).toBe(3);
     expect(seen(4, () => ws.emit("message", Buffer.from("?"), false))).toBe(4);
   });
+
+  it("does not come from pongs that answer pings, and does from those that nobody asked for", () => {
+    vi.spyOn(performance, "now").mockReturnValue(0);
+    const { connection, ws } = connect({ maxClientFramesPerSecond: 1 });
+    for (let n = 0; n < 10; n++) {
+      connection.ping();
+      ws.emit("pong");
+    }
+    ws.emit("pong");
+    expect(closes(ws)).toEqual([]);
+    ws.emit("pong");
+    expect(closes(ws)).toEqual([[4429, "more than 1 frames a second"]]);
+  });
 });
