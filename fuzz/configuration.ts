@@ -1,3 +1,4 @@
+import { hush } from "../test/support/secrets.ts";
 import { farExpiry, issuedAt, signToken } from "./token.ts";
 
 /** Ways in which the service is started for a run. */
@@ -5,9 +6,6 @@ export const configurationNames = ["jwt", "none"] as const;
 
 /** Name of a configuration. */
 export type ConfigurationName = (typeof configurationNames)[number];
-
-/** In every secret, so that it is recognized wherever it comes out. */
-export const marker = "fuzz-s3cret";
 
 /** What clients and publishers need to be let in. */
 export interface Configuration {
@@ -42,7 +40,7 @@ export const commonSettings: Readonly<Record<string, string>> = {
 /** A claim as issuers name them: its name is longer than the reason of a close frame may be. */
 export const userClaim = `https://identity.example.com/${"claims/".repeat(16)}user`;
 
-const jwtSecret = `${marker}-that-is-known-to-the-issuer-and-to-the-service`;
+const jwtSecret = hush("known-to-the-issuer-and-to-the-service");
 
 const configurations: Readonly<Record<ConfigurationName, Configuration>> = {
   jwt: {
@@ -51,11 +49,11 @@ const configurations: Readonly<Record<ConfigurationName, Configuration>> = {
       AUTH_MODE: "jwt",
       JWT_SECRET: jwtSecret,
       JWT_USER_CLAIM: userClaim,
-      API_KEYS: `all:${marker}-all,some:${marker}-publish:publish,other:${marker}-read:read`,
+      API_KEYS: `all:${hush("all")},some:${hush("publish")}:publish,other:${hush("read")}:read`,
       ALLOWED_ORIGINS: "https://app.example.com,https://*.example.org",
       TRUST_PROXY: "1",
     },
-    keys: [`${marker}-all`, `${marker}-publish`, `${marker}-read`, `${marker}-unknown`],
+    keys: [hush("all"), hush("publish"), hush("read"), hush("unknown")],
     jwtSecret,
     flagOf: (user) =>
       signToken({ alg: "HS256" }, { [userClaim]: user, iat: issuedAt, exp: farExpiry, jti: "fuzz" }, jwtSecret),

@@ -74,7 +74,7 @@ const generators: Readonly<Record<string, Generator>> = {
       }),
     ),
   manyFragments: (random) => {
-    const count = random.between(50, 600);
+    const count = random.pick([50, 200, 600, 1023, 1025]);
     return times(random, count, count, (index) =>
       frame(random, index === 0 ? 1 : 0, Buffer.alloc(random.between(0, 100), "a"), { fin: index === count - 1 }),
     );

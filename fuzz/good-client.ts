@@ -3,6 +3,7 @@ import { Agent, type IncomingMessage, request } from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
 import { WebSocket } from "ws";
 import { until } from "../chaos/until.ts";
+import { hush } from "../test/support/secrets.ts";
 import type { Configuration } from "./configuration.ts";
 import { userClaim } from "./configuration.ts";
 import { signToken } from "./token.ts";
@@ -124,7 +125,7 @@ export class GoodClient {
 
   #post(stream: Stream, good: number): Promise<number> {
     const { promise, resolve, reject } = Promise.withResolvers<number>();
-    const body = JSON.stringify({ data: { good, padding: "x".repeat(300) } });
+    const body = JSON.stringify({ data: { good, padding: hush("x".repeat(300)) } });
     const [key] = this.#configuration.keys;
     const headers = {
       "Content-Type": "application/json",

@@ -1,7 +1,8 @@
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { Child } from "../chaos/child.ts";
-import { type Configuration, commonSettings, marker } from "./configuration.ts";
+import { SecretWatch } from "../test/support/secrets.ts";
+import { type Configuration, commonSettings } from "./configuration.ts";
 
 const cli = fileURLToPath(new URL("../src/cli.ts", import.meta.url));
 
@@ -12,12 +13,10 @@ const endTimeoutMs = 10_000;
 /** Lines at these levels say that the service itself is at fault. */
 const badLine = /"level":"(error|fatal)"/;
 
-/** What looks like a token: its first two parts are base64url of JSON objects. */
-const tokenLike = /eyJ[\w-]{5,}\.eyJ/;
-
 /** A `belfry serve` that the cases are thrown at. */
 export class Service {
   readonly #child: Child;
+  readonly #watch = new SecretWatch();
   readonly #listening = Promise.withResolvers<number>();
   #port = 0;
   #isEnding = false;
@@ -39,7 +38,7 @@ export class Service {
     createInterface({ input: stdout }).on("line", (line) => {
       if (line.includes('"Belfry is listening"')) this.#listening.resolve((JSON.parse(line) as { port: number }).port);
       if (badLine.test(line)) onFailure(`logged ${line.slice(0, 2000)}`);
-      if (line.includes(marker) || tokenLike.test(line)) onFailure(`logged a secret: ${line.slice(0, 500)}`);
+      if (this.#watch.leakIn(line) !== undefined) onFailure(`logged a secret: ${line.slice(0, 500)}`);
     });
     createInterface({ input: stderr }).on("line", (line) => onFailure(`wrote ${line.slice(0, 500)}`));
     void this.#child.exited.then(({ code, signal }) => {

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
+import { marker } from "../test/support/secrets.ts";
 import type { Case } from "./case.ts";
 import { opcodes } from "./client-frame.ts";
-import { marker } from "./configuration.ts";
 import { type HttpAnswer, readAnswers } from "./http-answer.ts";
 import { readFrames, type ServerFrame } from "./server-frame.ts";
 
@@ -14,7 +14,7 @@ export interface Verdict {
 }
 
 /** Statuses that docs/http-api.md and docs/protocol.md know, but for 500. */
-const statuses = new Set([100, 101, 200, 202, 400, 401, 403, 404, 405, 408, 413, 415, 417, 422, 426, 429, 431]);
+const statuses = new Set([100, 101, 200, 202, 400, 401, 403, 404, 405, 408, 413, 414, 415, 417, 422, 426, 429, 431]);
 
 /** Headers that must come with a status. */
 const companions: Readonly<Record<number, string>> = {
