@@ -5,6 +5,7 @@ import type { Duplex } from "node:stream";
 import { BelfryError, type ErrorCode } from "../errors.ts";
 import { maxHeaders, maxTargetBytes, refuse, targetTooLong } from "../raw-http.ts";
 import type { Certificate } from "./certificate.ts";
+import { Turns } from "./turns.ts";
 
 /** Most bytes of a request's head: request line and header fields. */
 const maxHeaderBytes = 16 * 1024;
@@ -35,9 +36,14 @@ export interface ServerOptions {
 export function createBoundedServer(settings: ServerOptions): Server {
   const { handshakeTimeoutMs, onRequest, stallTimeoutMs = defaultStallTimeoutMs, certificate, onRefused } = settings;
   // Known to Node since 22.21 and 24.9, not yet to its types. Other upgrades are ignored, as RFC 9110 section 7.8 allows.
+  const turns = new Turns();
   const upgrades = {
-    shouldUpgradeCallback: ({ headers }: IncomingMessage): boolean =>
-      server.listenerCount("upgrade") > 0 && /websocket/i.test(headers.upgrade ?? ""),
+    shouldUpgradeCallback: ({ headers, socket }: IncomingMessage): boolean =>
+      server.listenerCount("upgrade") > 0 && /websocket/i.test(headers.upgrade ?? "") && !turns.areTaken(socket),
+  };
+  const serve: RequestListener = (request, response) => {
+    turns.begin(request, response);
+    onRequest(request, response);
   };
   const options = {
     ...upgrades,
@@ -51,19 +57,27 @@ export function createBoundedServer(settings: ServerOptions): Server {
     noDelay: true,
   };
   const server = certificate
-    ? createTls(certificate, { ...options, handshakeTimeout: handshakeTimeoutMs }, onRequest)
-    : createServer(options, onRequest);
+    ? createTls(certificate, { ...options, handshakeTimeout: handshakeTimeoutMs }, serve)
+    : createServer(options, serve);
   // Node drops what is beyond this number in silence; one more than allowed lets checkHead see that there were too many.
   server.maxHeadersCount = maxHeaders + 1;
   // Until ws takes a socket over, which has a heartbeat of its own.
   server.timeout = stallTimeoutMs;
   server.on("clientError", (error: ClientError, socket: Duplex) => {
+    if (turns.areTaken(socket)) {
+      socket.destroy(error);
+      return;
+    }
     const reason = answerClientError(error, socket);
     if (reason) onRefused?.(reason);
   });
-  server.on("checkExpectation", onRequest);
+  server.on("checkExpectation", serve);
   const noTunnels = new BelfryError("method_not_allowed", "this is no proxy", { allow: ["GET", "POST", "DELETE"] });
   server.on("connect", (_, socket) => {
+    if (turns.areTaken(socket)) {
+      socket.destroy();
+      return;
+    }
     refuse(socket, noTunnels);
     onRefused?.(noTunnels.code);
   });

@@ -1,4 +1,5 @@
 import type { RequestListener } from "node:http";
+import { BelfryError } from "../errors.ts";
 import { type EndpointContext, serve } from "./endpoint.ts";
 import type { Route } from "./route.ts";
 
@@ -22,10 +23,26 @@ export function serveDirectly(
   const posts = routes.filter(({ method }) => method === "post");
   const patterns = posts.map(patternOf);
   return (request, response) => {
+    // Whatever else a target may be, express would ask Node's old URL parser, which throws up at some.
+    if (!request.url?.startsWith("/")) {
+      const path = originForm(request.url ?? "");
+      if (path === undefined) return void serve(context, request, response, noTarget);
+      request.url = path;
+    }
     const found = request.method === "POST" ? find(patterns, request.url ?? "") : undefined;
     if (found) void serve(context, request, response, found.route, found.params);
     else app(request, response);
   };
+}
+
+const noTarget = new BelfryError("malformed", "the request target is neither a path nor a URL");
+
+/** The path and query of a target in absolute form, which every server must take (RFC 9112 section 3.2.2); `*` is a path to us. */
+function originForm(target: string): string | undefined {
+  if (target === "*") return "/*";
+  if (!/^https?:/i.test(target) || !URL.canParse(target)) return undefined;
+  const { pathname, search } = new URL(target);
+  return pathname + search;
 }
 
 /** `/users/:id/messages` as an expression with a group for `id`. Named groups would cost more than the whole search. */

@@ -1,8 +1,7 @@
 import type { Message } from "../broker/broker.ts";
-import { BelfryError } from "../errors.ts";
 import type { Hub } from "../hub/hub.ts";
 import { parseId } from "../protocol/positions.ts";
-import { broadcastStream, type Stream, topicStream, userStream } from "../protocol/streams.ts";
+import { broadcastStream, type Scope, type Stream, topicStream, userStream } from "../protocol/streams.ts";
 import type { Answer, Call, Route } from "./route.ts";
 import { historyAnswerSchema, historyQuerySchema } from "./schemas.ts";
 
@@ -14,28 +13,24 @@ const maxPageBytes = 4 * 1024 * 1024;
 
 /** The routes that read history. */
 export function historyRoutes(hub: Hub): Route[] {
-  const route = (path: string, of: string, streamOf: (call: Call) => Stream): Route => ({
+  const route = (path: string, of: string, scope: Scope, streamOf: (call: Call) => Stream): Route => ({
     method: "get",
     path,
     summary: `Read the history of ${of}, page by page.`,
     right: "read",
-    query: historyQuerySchema,
+    query: historyQuerySchema(scope),
     answer: { status: 200, description: "Messages in their order, oldest first.", schema: historyAnswerSchema },
     handle: (call) => readHistory(hub, streamOf(call), call),
   });
   return [
-    route("/broadcast", "broadcasts", () => broadcastStream),
-    route("/users/:id/messages", "a user's messages", ({ params }) => userStream(params["id"] ?? "")),
-    route("/topics/:topic/messages", "a topic", ({ params }) => topicStream(params["topic"] ?? "")),
+    route("/broadcast", "broadcasts", "broadcast", () => broadcastStream),
+    route("/users/:id/messages", "a user's messages", "user", ({ params }) => userStream(params["id"] ?? "")),
+    route("/topics/:topic/messages", "a topic", "topic", ({ params }) => topicStream(params["topic"] ?? "")),
   ];
 }
 
 async function readHistory(hub: Hub, stream: Stream, { query }: Call): Promise<Answer> {
   const after = query["after"] === undefined ? undefined : parseId(query["after"]);
-  if (query["after"] !== undefined && after?.scope !== stream.scope) {
-    const errors = [{ path: "after", message: "expected the id of a stored message of this stream" }];
-    throw new BelfryError("invalid", "the query is not valid", { errors });
-  }
   const limit = Number(query["limit"] ?? defaultLimit);
   const page = await hub.history(stream, after, limit);
   const messages = cutToSize(page.messages).map(({ id, body }) => `{"id":"${id}",${body}`);

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { BelfryError, type InvalidInput } from "../errors.ts";
 import { maxTtlSeconds } from "../hub/messages.ts";
-import { broadcastStream, type Stream, topicStream, userStream } from "../protocol/streams.ts";
+import { parseId } from "../protocol/positions.ts";
+import { broadcastStream, type Scope, type Stream, scopeLetter, topicStream, userStream } from "../protocol/streams.ts";
 import { isName, maxNameLength } from "../protocol/user-ids.ts";
 
 /** Most messages in one batch. */
@@ -42,13 +43,21 @@ export const addressedMessageSchema = z.strictObject({ to, ...message }).meta({ 
 /** A message that says itself where it goes, valid. */
 export type AddressedMessage = z.output<typeof addressedMessageSchema>;
 
-/** Body of a batch. Its messages are checked one by one, since one that is wrong does not keep the others back. */
+/**
+ * Body of a batch. Its messages are checked one by one, since one that is wrong does not keep the others back: anything is
+ * taken in their place, and described so.
+ */
 export const batchSchema = z
   .strictObject({
     messages: z
       .array(z.unknown())
       .max(maxBatchMessages)
-      .meta({ items: { $ref: "#/components/schemas/AddressedMessage" } }),
+      .meta({
+        items: {
+          description: "What is no AddressedMessage gets an error in its place.",
+          anyOf: [{ $ref: "#/components/schemas/AddressedMessage" }, {}],
+        },
+      }),
   })
   .meta({ id: "Batch" });
 
@@ -112,15 +121,25 @@ export const revocationSchema = z
   .refine((given) => Object.values(given).some((value) => value !== undefined), "expected user, jti or before")
   .meta({ id: "Revocation", description: "The tokens for which everything that is given holds.", minProperties: 1 });
 
-/** Query of the calls that read history. */
-export const historyQuerySchema = z.object({
-  after: z.string().optional().meta({ description: "Id of the last message known; the page begins behind it." }),
-  limit: z
+const limit = z
+  .string()
+  .regex(/^([1-9][0-9]{0,2}|1000)$/, "expected a whole number from 1 to 1000")
+  .optional()
+  .meta({ description: "Most messages in the page, 1 to 1000; default 100. Large ones end a page earlier." });
+
+/** Query of the calls that read the history of a stream. */
+export function historyQuerySchema(scope: Scope) {
+  const after = z
     .string()
-    .regex(/^([1-9][0-9]{0,2}|1000)$/, "expected a whole number from 1 to 1000")
+    .refine((id) => parseId(id)?.scope === scope, "expected the id of a stored message of this stream")
     .optional()
-    .meta({ description: "Most messages in the page, 1 to 1000; default 100. Large ones end a page earlier." }),
-});
+    .meta({
+      description: "Id of the last message known; the page begins behind it.",
+      // Of the numbers with 16 digits not the last few, which no pattern tells from those that JSON cannot hold.
+      pattern: `^${scopeLetter(scope)}-[0-9a-z]{1,32}-(0|[1-9][0-9]{0,14}|[1-8][0-9]{15})$`,
+    });
+  return z.object({ after, limit });
+}
 
 /** Answer of the calls that read history. */
 export const historyAnswerSchema = z

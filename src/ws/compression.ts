@@ -29,8 +29,8 @@ function isServable(offer: string): boolean {
 
 function isKnown(parameter: string): boolean {
   if (/^(?:server|client)_no_context_takeover$/.test(parameter)) return true;
-  const [, side, given] = /^(server|client)_max_window_bits(?:="?(8|9|1[0-5])"?)?$/.exec(parameter) ?? [];
-  return side === "client" || (side === "server" && Number(given) === windowBits);
+  const [, side, given] = /^(server|client)_max_window_bits(?:=(8|9|1[0-5]|"(?:8|9|1[0-5])"))?$/.exec(parameter) ?? [];
+  return side === "client" || (side === "server" && Number(given?.replaceAll('"', "")) === windowBits);
 }
 
 /**

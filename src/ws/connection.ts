@@ -4,9 +4,10 @@ import { WebSocket } from "ws";
 import type { Credentials, Token } from "../credentials.ts";
 import type { Connection, Welcome } from "../hub/connection.ts";
 import type { Delivery } from "../hub/delivery.ts";
-import { type CloseCause, closeCodes, maxReasonBytes } from "../protocol/close-codes.ts";
+import { type CloseCause, closeCodes } from "../protocol/close-codes.ts";
 import { type ClientFrame, type ErrorFrame, parseClientFrame, type WelcomeFrame } from "../protocol/frames.ts";
 import { TokenBucket } from "../token-bucket.ts";
+import { closeReason } from "./close-reason.ts";
 import { compressedMessageFrames, jsonFrame, messageFrames } from "./frame.ts";
 
 /** Why a connection ended, as metrics and logs call it. */
@@ -129,7 +130,7 @@ export class WsConnection implements Connection {
   close(cause: CloseCause, reason: string = closeCodes[cause].reason): void {
     if (this.#gone) return;
     this.end(cause);
-    this.#ws.close(closeCodes[cause].code, cutToBytes(reason, maxReasonBytes));
+    this.#ws.close(closeCodes[cause].code, closeReason(reason));
   }
 
   ping(): void {
@@ -234,13 +235,4 @@ function onError(this: WebSocket, error: Error): void {
 
 function onClose(this: WebSocket): void {
   (this as ConnectionSocket).connection?.end("client");
-}
-
-/** Cuts a text so that its UTF-8 has at most the given number of bytes, without breaking a character. */
-function cutToBytes(text: string, maxBytes: number): Buffer {
-  const bytes = Buffer.from(text);
-  if (bytes.length <= maxBytes) return bytes;
-  let end = maxBytes;
-  while (((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
-  return bytes.subarray(0, end);
 }

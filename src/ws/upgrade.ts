@@ -14,6 +14,7 @@ import { closeCodes } from "../protocol/close-codes.ts";
 import { parseSince, type Resumption } from "../protocol/since.ts";
 import { parseOffer } from "../protocol/subprotocols.ts";
 import { checkHead, refuse } from "../raw-http.ts";
+import { closeReason } from "./close-reason.ts";
 import { chooseOffer } from "./compression.ts";
 import { type ConnectionContext, ConnectionSocket, WsConnection } from "./connection.ts";
 
@@ -165,14 +166,14 @@ export class Upgrades {
       this.#refused--;
       clearTimeout(cut);
     });
-    ws.on("error", ignore).close(closeCodes.unauthorized.code, reason);
+    ws.on("error", ignore).close(closeCodes.unauthorized.code, closeReason(reason));
   }
 
   /** Everything that can be decided at once. */
   #check(request: IncomingMessage): { presented: string | undefined; since: Resumption } {
     const { allowedOrigins, allowAnonymous, maxHandshakes = defaultMaxHandshakes } = this.#options;
     checkHead(request);
-    const [path, query = ""] = request.url?.split("?", 2) ?? [];
+    const [path, ...query] = request.url?.split("?") ?? [];
     if (path !== wsPath) throw new BelfryError("not_found", "the WebSocket is at /ws");
     const { headers } = request;
     if (!isOriginAllowed(headers.origin, allowedOrigins)) {
@@ -190,7 +191,7 @@ export class Upgrades {
     if (presented === undefined && !allowAnonymous) {
       throw new BelfryError("unauthorized", "say who you are: offer the user id or token in Sec-WebSocket-Protocol");
     }
-    const since = parseSince(query);
+    const since = parseSince(query.join("?"));
     if (typeof since === "string") throw new BelfryError("malformed", since);
     return { presented, since };
   }

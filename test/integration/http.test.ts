@@ -106,6 +106,26 @@ describe("the error table", () => {
     }
   });
 
+  it("takes a target that is a whole URL, and answers one that is no URL with 400", async () => {
+    const { port } = await startService();
+    const get = (target: string) => raw(port, `GET ${target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`);
+    expect(await get("http://other:1/users/alice?x=1")).toMatch(/^HTTP\/1.1 200 .*"user":"alice"/s);
+    expect(await get("HTTP://other/nope")).toMatch(/^HTTP\/1.1 404 .*not_found/s);
+    for (const target of ["http://[::/broadcast", "ftp://other/broadcast"]) {
+      expect(await get(target)).toMatch(/^HTTP\/1.1 400 .*application\/problem\+json.*malformed/s);
+    }
+    const body = 'Content-Type: application/json\r\nConnection: close\r\nContent-Length: 10\r\n\r\n{"data":1}';
+    expect(await raw(port, `POST http://a/broadcast HTTP/1.1\r\nHost: a\r\n${body}`)).toMatch(/^HTTP\/1.1 202 /);
+  });
+
+  it("never answers out of turn what comes behind a request that is not answered yet", async () => {
+    const { port } = await startService();
+    const request = "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (const next of ["nonsense\r\n\r\n", "CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n"]) {
+      expect(await raw(port, request + next)).toBe("");
+    }
+  });
+
   it.each([
     ["{}", ["data"]],
     ["[]", [""]],

@@ -64,6 +64,14 @@ describe("a client with a token", () => {
     }
   });
 
+  it("that lacks a claim of a long name is closed with as much of the reason as fits into a frame", async () => {
+    const jwtUserClaim = `https://identity.example.com/x${"ä".repeat(80)}`;
+    const { port } = await startService({ ...jwt, jwtUserClaim });
+    const { code, reason } = await turnedAway(port, await sign());
+    expect([code, Buffer.byteLength(reason)]).toEqual([4401, 122]);
+    expect(`the token's claim ${jwtUserClaim} is not`).toContain(reason);
+  });
+
   it("must present one, unless anonymous clients are allowed", async () => {
     const closed = await startService(jwt);
     for (const protocols of [[], "belfry.v1"]) {

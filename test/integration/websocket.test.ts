@@ -22,6 +22,16 @@ describe("the handshake", () => {
     expect(client.welcome["user"]).toBe(user);
   });
 
+  it("behind a request that is not answered yet is none: its answer would come before", async () => {
+    const { port } = await startService();
+    const request = "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n";
+    const answer = await raw(
+      port,
+      `${request}GET /ws HTTP/1.1\r\nSec-WebSocket-Protocol: alice\r\n${upgradeHeaders}\r\n`,
+    );
+    expect(answer.match(/HTTP\/1.1 \d+/g)).toEqual(["HTTP/1.1 200", "HTTP/1.1 426"]);
+  });
+
   it("takes a bearer token where no flag is offered", async () => {
     const { port } = await startService();
     const headers = { authorization: "Bearer alice" };

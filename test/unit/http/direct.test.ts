@@ -32,12 +32,20 @@ describe("serveDirectly", () => {
     ["/broadcast?x=1", "/broadcast", {}],
     ["/users/alice/messages", "/users/:id/messages", { id: "alice" }],
     ["/users/a%2Fb%20%C3%A4/messages?x", "/users/:id/messages", { id: "a/b ä" }],
+    ["http://host/users/a%2Fb/messages?x", "/users/:id/messages", { id: "a/b" }],
   ])("serves POST %s", (url, path, params) => {
     request("POST", url);
     expect(app).not.toHaveBeenCalled();
     expect(serve.mock.calls.map(([, , , found, given]) => [found.method, found.path, given])).toEqual([
       ["post", path, params],
     ]);
+  });
+
+  it.each(["http://[::/broadcast", "ftp://host/broadcast", "host:80", ""])("refuses the target %j by itself", (url) => {
+    for (const method of ["GET", "POST"]) request(method, url);
+    expect(app).not.toHaveBeenCalled();
+    const refusal = expect.objectContaining({ code: "malformed" });
+    expect(serve.mock.calls.map(([, , , found]) => found)).toEqual([refusal, refusal]);
   });
 
   it.each([
@@ -48,7 +56,6 @@ describe("serveDirectly", () => {
     ["POST", "/users/a/b/messages"],
     ["POST", "/users/%ff/messages"],
     ["POST", "/users/alice"],
-    ["POST", "http://host/broadcast"],
     ["DELETE", "/users/alice/messages"],
   ])("leaves %s %s to express", (method, url) => {
     request(method, url);

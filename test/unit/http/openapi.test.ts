@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { historyRoutes } from "../../../src/http/history-routes.ts";
 import { describeApi } from "../../../src/http/openapi.ts";
 import { healthRoutes, operationsRoutes } from "../../../src/http/operations-routes.ts";
 import { publishRoutes } from "../../../src/http/publish-routes.ts";
@@ -22,6 +23,7 @@ const routes: Route[] = [
   ...healthRoutes(new FakeBroker(), () => false),
   ...publishRoutes(hub, 1000),
   ...userRoutes(hub),
+  ...historyRoutes(hub),
   ...operationsRoutes(hub, {} as Metrics),
 ];
 const document = JSON.parse(JSON.stringify(describeApi(routes, "1.2.3")));
@@ -63,7 +65,11 @@ describe("describeApi", () => {
     const { security, parameters = [], requestBody, responses } = operation(route);
     expect(security).toEqual(route.right ? [{ apiKey: [] }, {}] : []);
     const names = [...route.path.matchAll(/:(\w+)/g)].map(([, name]) => name);
-    expect(parameters.map(({ name, in: place }) => [name, place])).toEqual(names.map((name) => [name, "path"]));
+    const asked = Object.keys(route.query?.shape ?? {});
+    expect(parameters.map(({ name, in: place }) => [name, place])).toEqual([
+      ...names.map((name) => [name, "path"]),
+      ...asked.map((name) => [name, "query"]),
+    ]);
     expect(requestBody !== undefined).toBe(route.body !== undefined);
     const statuses = Object.keys(responses);
     expect(statuses).toContain(String(route.answer.status));
@@ -86,5 +92,31 @@ describe("describeApi", () => {
     expect(Message.properties.event).toMatchObject({ type: "string", minLength: 1, maxLength: 128 });
     expect(Message.properties.ttl).toMatchObject({ type: "number", minimum: 0, maximum: 365 * 86400 });
     expect(Batch.properties.messages).toMatchObject({ type: "array", maxItems: 1000 });
+  });
+
+  it("says of a batch that its messages may be anything: what is wrong is answered in its place", () => {
+    const { anyOf } = document.components.schemas.Batch.properties.messages.items;
+    expect(anyOf).toEqual([{ $ref: "#/components/schemas/AddressedMessage" }, {}]);
+  });
+
+  it("says what the ids of each stream look like that history is read behind", () => {
+    const ids = [
+      "b-k3f9a1-0",
+      "u-k3f9a1-17",
+      "t-k3f9a1-1",
+      "b-k3f9a1-01",
+      "l-k3f9a1-1",
+      "",
+      "b-k3f9a1-9999999999999999",
+    ];
+    const taken = historyRoutes(hub).map(({ path, query }) => {
+      const { schema } = document.paths[path.replace(/:(\w+)/g, "{$1}")].get.parameters.find(
+        ({ name }: { name: string }) => name === "after",
+      );
+      const described = ids.filter((id) => new RegExp(schema.pattern, "u").test(id));
+      expect(ids.filter((id) => query?.safeParse({ after: id }).success)).toEqual(described);
+      return described;
+    });
+    expect(taken).toEqual([["b-k3f9a1-0"], ["u-k3f9a1-17"], ["t-k3f9a1-1"]]);
   });
 });

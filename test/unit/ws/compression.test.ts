@@ -30,6 +30,9 @@ describe("chooseOffer", () => {
     ["permessage-deflate; client_no_context_takeover; client_no_context_takeover"],
     ["permessage-deflate; client_no_context_takeover=1"],
     ["permessage-deflate; ="],
+    // Quotes that do not match: `ws` cannot read such a header.
+    ['permessage-deflate; client_max_window_bits="10'],
+    ['permessage-deflate; client_max_window_bits=10"'],
     [";,;,"],
   ])("declines %s", (header) => {
     expect(chooseOffer(header)).toBeUndefined();
