@@ -53,7 +53,7 @@ export class RedisStore {
 
   /** The key of what a batch with an idempotency key says. */
   claimKeyOf({ key }: Idempotency): string {
-    return `${this.#options.redisPrefix}:once:${key}`;
+    return `${this.#options.redisPrefix}:claim:${key}`;
   }
 
   /** See {@link Broker.publish}. With a writer the message is held back until enough replicas of Redis have it. */
@@ -223,7 +223,9 @@ export class RedisStore {
 
   #publishKeys(stream: Stream, idempotency: Idempotency | undefined): [string, string, string, string] {
     const channel = this.channelOf(stream);
-    return [...this.#keys(stream), `${channel}:collapse`, `${channel}:once:${idempotency?.key ?? ""}`];
+    // Begins like no other key, since the publisher chooses its end.
+    const once = `${this.#options.redisPrefix}:once:{${stream.key}}:${idempotency?.key ?? ""}`;
+    return [...this.#keys(stream), `${channel}:collapse`, once];
   }
 
   #keys(stream: Stream): [meta: string, log: string] {

@@ -36,14 +36,14 @@ export interface ServerOptions {
 export function createBoundedServer(settings: ServerOptions): Server {
   const { handshakeTimeoutMs, onRequest, stallTimeoutMs = defaultStallTimeoutMs, certificate, onRefused } = settings;
   const turns = new Turns();
-  const serve: RequestListener = (request, response) => {
-    turns.begin(request, response);
-    onRequest(request, response);
-  };
   // Known to Node since 22.21 and 24.9, not yet to its types. Other upgrades are ignored, as RFC 9110 section 7.8 allows.
   const upgrades = {
     shouldUpgradeCallback: ({ headers, socket }: IncomingMessage): boolean =>
       server.listenerCount("upgrade") > 0 && /websocket/i.test(headers.upgrade ?? "") && !turns.areTaken(socket),
+  };
+  const serve: RequestListener = (request, response) => {
+    turns.begin(request, response);
+    onRequest(request, response);
   };
   const options = {
     ...upgrades,

@@ -88,7 +88,7 @@ async function call(
   const { schema, maxBytes, countMessages } = route.body;
   const { value, text } = await readJson(request, maxBytes);
   const body = validate(schema, value, "the body");
-  if (countMessages && key) await limit?.(key.name, countMessages(body));
+  if (limit && countMessages && key) await limit(key.name, countMessages(body));
   const idempotency = countMessages && idempotencyOf(request, [route.path, params, text]);
   return route.handle({ ...input, body, text, idempotency });
 }

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 
 /**
- * Knows whose turn it is on each connection. Whoever sends requests without waiting for the answers gets them in order from
+ * Knows whose turn it is on a connection. Whoever sends requests without waiting for the answers gets them in order from
  * Node, but what is written to the bare socket would come before answers that are still being made.
  */
 export class Turns {

@@ -114,10 +114,24 @@ describe("RedisBroker", () => {
       expect((await broker.subscribe([alice]))[0]?.offset).toBe(2);
     });
 
+    it("keeps streams and idempotency keys apart whatever they are called", async () => {
+      const { broker, redis, redisPrefix } = await start();
+      const crafty = userStream("alice}:once:k");
+      await broker.publish(crafty, publication());
+      const idempotency = { key: "k}:meta", fingerprint: "f" };
+      expect((await broker.publish(alice, { ...publication(), idempotency })).replayed).toBe(false);
+      await broker.claim({ key: "{u:alice}:k}:meta", fingerprint: "f" });
+      expect((await broker.publish(alice, { ...publication(), idempotency })).replayed).toBe(true);
+      expect(await redis.hkeys(`${redisPrefix}:{${crafty.key}}:meta`)).not.toContain("fingerprint");
+    });
+
     it("begins no stream anew in its old epoch when everything was deleted before the release", async () => {
       const { redis, redisPrefix } = await start();
       const channel = `${redisPrefix}:{u:alice}`;
-      const keys = ["meta", "log", "collapse", "once:"].map((name) => `${channel}:${name}`);
+      const keys = [
+        ...["meta", "log", "collapse"].map((name) => `${channel}:${name}`),
+        `${redisPrefix}:once:{u:alice}:`,
+      ];
       expect(await redis.eval(releaseScript("PUBLISH"), 4, ...keys, channel, "oldepoch", 1, 10, 60_000, 0, 0)).toBe(-1);
       expect(await redis.exists(...keys)).toBe(0);
     });

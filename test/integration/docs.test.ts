@@ -40,6 +40,16 @@ describe("the documentation", () => {
     expect(page.match(/^\| `.*$/gm)).toEqual(rows);
   });
 
+  it("names for every threat a test that is there", () => {
+    const rows = read("SECURITY.md").match(/^\| (?!who|---).*$/gm) ?? [];
+    expect(rows.length).toBeGreaterThan(20);
+    const missing = rows.filter((row) => {
+      const [, file = "", title = ""] = /`(test\/[^`]+)`: (.*) \|$/.exec(row) ?? [];
+      return !existsSync(join(root, file)) || !read(file).includes(`"${title}"`);
+    });
+    expect(missing).toEqual([]);
+  });
+
   it.each(pages)("links in %s to what is there", (name) => {
     const links = [...read(name).matchAll(/\]\(([^)#]+)[^)]*\)/g)].map(([, link]) => link ?? "");
     const dead = links.filter((link) => !link.startsWith("https://") && !existsSync(join(root, dirname(name), link)));
