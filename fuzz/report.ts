@@ -12,7 +12,7 @@ export interface Finding {
 }
 
 /** Most findings that are printed, and bytes of an input or an answer. */
-const maxPrinted = 20;
+const maxPrinted = 10;
 const maxPrintedBytes = 4000;
 
 /** Findings as text for a terminal, each with what repeats it. */

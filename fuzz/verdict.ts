@@ -82,7 +82,10 @@ function problemFault(status: number, body: Buffer): string | undefined {
 }
 
 function secretFault(answers: readonly HttpAnswer[]): string | undefined {
-  const isTold = answers.some(({ body, headers }) => `${[...headers.values()]}${body}`.includes(marker));
+  // History gives the data of the good publisher back, which bears the marker as well.
+  const isTold = answers.some(({ status, body, headers }) =>
+    `${[...headers.values()]}${status < 400 ? "" : body}`.includes(marker),
+  );
   return isTold ? "a secret in an answer" : undefined;
 }
 
