@@ -5,8 +5,8 @@ import type { Hub } from "../hub/hub.ts";
 import type { Route } from "./route.ts";
 import { answers, revocationSchema } from "./schemas.ts";
 
-/** Largest body of a revocation, in bytes. */
-const maxBytes = 8192;
+/** Largest body of a revocation, in bytes: what is valid fits, with every character written as two escapes. */
+const maxBytes = 16 * 1024;
 
 /** From here on a number is a time in ms, below it is one in seconds, as tokens have it: the year 5138, or 1973. */
 const leastMs = 1e11;

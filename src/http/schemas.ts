@@ -108,11 +108,23 @@ export const answers = {
     .meta({ id: "Problem", description: "RFC 9457 problem details." }),
 };
 
+/** Most characters of a token's id; counted as those of a name are. */
+const maxTokenIdLength = 1024;
+
+function isTokenId(text: string): boolean {
+  return text.length > 0 && text.length <= 2 * maxTokenIdLength && [...text].length <= maxTokenIdLength;
+}
+
 /** Body of a revocation. */
 export const revocationSchema = z
   .strictObject({
     user: nameSchema.optional().meta({ description: "Only tokens of this user." }),
-    jti: z.string().min(1).max(1024).optional().meta({ description: "Only the token with this id." }),
+    jti: z
+      .string()
+      .refine(isTokenId, `expected 1 to ${maxTokenIdLength} characters`)
+      .meta({ minLength: 1, maxLength: maxTokenIdLength })
+      .optional()
+      .meta({ description: "Only the token with this id." }),
     before: z.number().positive().optional().meta({
       description:
         "Only tokens issued before it: seconds since the Unix epoch, as in their iat, or ms. Default: now, unless jti is given.",

@@ -213,6 +213,13 @@ describe("POST /revocations", () => {
     },
   );
 
+  it("takes token ids of 1,024 characters, however they are written, and no longer ones", async () => {
+    const { call } = await startService(jwt);
+    const statusOf = async (jti: string) => (await call("POST", "/revocations", `{"jti":"${jti}"}`)).status;
+    expect([await statusOf("\\ud83d\\udd14".repeat(1024)), await statusOf("🔔".repeat(1024))]).toEqual([202, 202]);
+    expect([await statusOf("🔔".repeat(1025)), await statusOf("a".repeat(1025))]).toEqual([422, 422]);
+  });
+
   it("needs the right admin", async () => {
     const apiKeys = [
       { name: "all", secret: hush("k1"), rights: ["admin" as const] },
