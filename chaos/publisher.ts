@@ -1,4 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
+import { hush } from "../test/support/secrets.ts";
 import { type Answer, call, pathOf } from "./api.ts";
 import type { Checker } from "./checker.ts";
 import type { Random } from "./random.ts";
@@ -58,7 +59,7 @@ export class Publisher {
   async publish(stream: string): Promise<void> {
     const { name, random, tally } = this.#options;
     const key = `${name}-${++this.#sequence}`;
-    const body = JSON.stringify({ data: { key, padding: "x".repeat(random.between(0, maxPadding)) } });
+    const body = JSON.stringify({ data: { key, padding: hush("x".repeat(random.between(0, maxPadding))) } });
     for (let attempt = 0; ; attempt++) {
       const tries = random.chance(doubledShare) ? 2 : 1;
       const accepted = await Promise.all(Array.from({ length: tries }, () => this.#try(stream, key, body)));

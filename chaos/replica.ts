@@ -1,6 +1,7 @@
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { SecretWatch } from "../test/support/secrets.ts";
 import { Child } from "./child.ts";
 import type { TcpProxy } from "./proxy.ts";
 
@@ -41,6 +42,7 @@ export class Replica {
   readonly front: TcpProxy;
   readonly link: TcpProxy | undefined;
   readonly #options: ReplicaOptions;
+  readonly #watch = new SecretWatch();
   #child: Child | undefined;
   #ending = false;
 
@@ -67,6 +69,7 @@ export class Replica {
     if (!stdout || !stderr) throw new Error("no output");
     createInterface({ input: stdout }).on("line", (line) => {
       if (line.includes('"Belfry is listening"')) listening.resolve((JSON.parse(line) as { port: number }).port);
+      else if (this.#watch.leakIn(line) !== undefined) onFailure(`a secret in the log: ${line.slice(0, 500)}`);
       else if (/"level":(50|60|"error"|"fatal")/.test(line)) onFailure(line.slice(0, 500));
     });
     createInterface({ input: stderr }).on("line", (line) => onFailure(line.slice(0, 500)));

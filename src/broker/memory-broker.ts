@@ -14,6 +14,7 @@ import {
   type Published,
   tooManyRevocations,
 } from "./broker.ts";
+import { ownBytes } from "./own-bytes.ts";
 import { PublishLimit } from "./publish-limit.ts";
 
 /** Settings of {@link MemoryBroker}. */
@@ -22,8 +23,8 @@ export interface MemoryBrokerOptions extends BrokerOptions {
   readonly memoryHistoryBytes: number;
 }
 
-/** What a stored message costs beside its body: object, id, queue slots. */
-const entryOverheadBytes = 256;
+/** What a stored message costs beside its body: objects, id, queue slots. */
+const entryOverheadBytes = 512;
 
 /** Streams that are remembered; of those that nobody is subscribed to the longest unused go first, history and all. */
 const maxStreams = 500_000;
@@ -190,7 +191,7 @@ export class MemoryBroker implements Broker {
     const log = this.#log(stream);
     const position = { epoch: log.epoch, offset: ++log.offset };
     const id = formatId(stream.scope, position);
-    const body = Buffer.from(publication.body);
+    const body = ownBytes(publication.body);
     const entry = { stream: log.stream, id, position, body, ts, expiresAtMs, collapse, log, stored: true };
     log.entries.push(entry);
     log.storedCount++;

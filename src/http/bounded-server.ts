@@ -35,8 +35,8 @@ export interface ServerOptions {
 /** Makes an HTTP or HTTPS server whose every wait and size is bounded, and which does not listen yet. */
 export function createBoundedServer(settings: ServerOptions): Server {
   const { handshakeTimeoutMs, onRequest, stallTimeoutMs = defaultStallTimeoutMs, certificate, onRefused } = settings;
-  // Known to Node since 22.21 and 24.9, not yet to its types. Other upgrades are ignored, as RFC 9110 section 7.8 allows.
   const turns = new Turns();
+  // Known to Node since 22.21 and 24.9, not yet to its types. Other upgrades are ignored, as RFC 9110 section 7.8 allows.
   const upgrades = {
     shouldUpgradeCallback: ({ headers, socket }: IncomingMessage): boolean =>
       server.listenerCount("upgrade") > 0 && /websocket/i.test(headers.upgrade ?? "") && !turns.areTaken(socket),

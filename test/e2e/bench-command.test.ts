@@ -4,8 +4,9 @@ import type { AddressInfo } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { type WebSocket, WebSocketServer } from "ws";
 import { runCli, startProcess } from "../support/process.ts";
+import { hush } from "../support/secrets.ts";
 
-const key = "sesame";
+const key = hush("sesame");
 
 /** Runs `belfry bench` and reads its line of JSON, where there is one. */
 async function runBench(port: number, args: readonly string[], env: Record<string, string> = {}, fileLimit?: number) {

@@ -17,7 +17,12 @@ describe("belfry", () => {
   });
 
   it("does not start on a wrong configuration: a line for each problem, and exit code 78", async () => {
-    const env = { PORT: "http", PING_INTERVAL_MS: "-1", REDIS_URL: "redis:/:sesame@x", NODE_ENV: "production" };
+    const env = {
+      PORT: "http",
+      PING_INTERVAL_MS: "-1",
+      REDIS_URL: "redis:/:sesame-hush-hush@x",
+      NODE_ENV: "production",
+    };
     const { code, stdout, stderr } = await runCli(["serve"], env);
     expect(code).toBe(78);
     expect(stdout).toBe("");

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { readApiKeysFile } from "../../src/api-keys-file.ts";
 import { ConfigError, readConfig } from "../../src/config.ts";
+import { hush } from "../support/secrets.ts";
 import { type Service, startService, until } from "../support/service.ts";
 
 function newDirectory(): string {
@@ -20,7 +21,7 @@ function fileOf(text: string): string {
 }
 
 async function statusWith({ call }: Service, key: string): Promise<number> {
-  const { status } = await call("POST", "/broadcast", { data: 1 }, { authorization: `Bearer ${key}` });
+  const { status } = await call("POST", "/broadcast", { data: 1 }, { authorization: `Bearer ${hush(key)}` });
   return status;
 }
 
@@ -53,15 +54,15 @@ describe("API_KEYS_FILE", () => {
   });
 
   it("is read again when it changes: keys are rotated without a restart", async () => {
-    const file = fileOf("shop:old:publish");
+    const file = fileOf(`shop:${hush("old")}:publish`);
     const service = await startService({ apiKeysFile: file });
     expect([await statusWith(service, "old"), await statusWith(service, "new")]).toEqual([202, 401]);
 
-    writeFileSync(file, "shop:old:publish\nshop:new:publish\n");
+    writeFileSync(file, `shop:${hush("old")}:publish\nshop:${hush("new")}:publish\n`);
     await until(async () => (await statusWith(service, "new")) === 202);
     expect(await statusWith(service, "old")).toBe(202);
 
-    writeFileSync(file, "shop:new:read\n");
+    writeFileSync(file, `shop:${hush("new")}:read\n`);
     await until(async () => (await statusWith(service, "old")) === 401);
     expect(await statusWith(service, "new")).toBe(403);
   });
@@ -70,7 +71,7 @@ describe("API_KEYS_FILE", () => {
     const directory = newDirectory();
     for (const version of ["v1", "v2"]) {
       mkdirSync(join(directory, version));
-      writeFileSync(join(directory, version, "keys"), version);
+      writeFileSync(join(directory, version, "keys"), hush(version));
     }
     symlinkSync("v1", join(directory, "data"));
     symlinkSync(join("data", "keys"), join(directory, "keys"));
@@ -84,15 +85,15 @@ describe("API_KEYS_FILE", () => {
   });
 
   it("that became wrong or vanished leaves the keys that were, and an error in the log without secrets", async () => {
-    const file = fileOf("shop:sesame");
+    const file = fileOf(`shop:${hush("sesame")}`);
     const service = await startService({ apiKeysFile: file });
-    writeFileSync(file, "shop:barley:write\n");
+    writeFileSync(file, `shop:${hush("barley")}:write\n`);
     await until(() => service.logs.some((line) => line.includes("a right other than")));
     rmSync(file);
     await until(() => service.logs.some((line) => line.includes("cannot be read (ENOENT)")));
     expect([await statusWith(service, "sesame"), await statusWith(service, "barley")]).toEqual([202, 401]);
 
-    writeFileSync(file, "shop:rye");
+    writeFileSync(file, `shop:${hush("rye")}`);
     await until(async () => (await statusWith(service, "rye")) === 202);
     expect(service.logs.join("")).not.toMatch(/sesame|barley|rye/);
   });

@@ -12,7 +12,7 @@ import { TestClient } from "../support/test-client.ts";
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const read = (name: string) => readFileSync(join(root, name), "utf8");
 const pages = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"].concat(
-  ["architecture", "benchmarks", "chaos", "configuration", "http-api", "operations", "protocol", "redis"].map(
+  ["architecture", "benchmarks", "chaos", "configuration", "fuzz", "http-api", "operations", "protocol", "redis"].map(
     (name) => `docs/${name}.md`,
   ),
 );

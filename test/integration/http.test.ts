@@ -4,11 +4,15 @@ import { connect } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { readConfig } from "../../src/config.ts";
 import { raw } from "../support/raw-tcp.ts";
+import { hush } from "../support/secrets.ts";
 import { type Answer, callerOf, type Service, startReplicas, startService } from "../support/service.ts";
 import { TestClient } from "../support/test-client.ts";
 
-const keys = (text: string) => ({ apiKeys: readConfig({ API_KEYS: text }).apiKeys });
-const bearer = (key: string) => ({ authorization: `Bearer ${key}` });
+const keys = (text: string) => {
+  const apiKeys = readConfig({ API_KEYS: text }).apiKeys ?? [];
+  return { apiKeys: apiKeys.map((key) => ({ ...key, secret: hush(key.secret) })) };
+};
+const bearer = (key: string) => ({ authorization: `Bearer ${hush(key)}` });
 
 function expectProblem(answer: Answer, status: number, code: string): void {
   expect(answer.status).toBe(status);
@@ -213,7 +217,7 @@ describe("the error table", () => {
   });
 
   it("answers 503 with Retry-After while Redis cannot be reached, and says why", async () => {
-    const { call, port, metric } = await startService({ redisUrl: "redis://:sesame@127.0.0.1:1" });
+    const { call, port, metric } = await startService({ redisUrl: `redis://:${hush("sesame")}@127.0.0.1:1` });
     const start = Date.now();
     const calls: [string, string, unknown?][] = [
       ["POST", "/broadcast", { data: 1 }],

@@ -3,6 +3,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { generateKeyPair } from "jose";
 import { describe, expect, it } from "vitest";
 import type { BelfryOptions } from "../../src/index.ts";
+import { hush } from "../support/secrets.ts";
 import { type Service, startReplicas, startService, until } from "../support/service.ts";
 import { TestClient } from "../support/test-client.ts";
 import { nowSeconds, secret, sign } from "../support/tokens.ts";
@@ -214,11 +215,12 @@ describe("POST /revocations", () => {
 
   it("needs the right admin", async () => {
     const apiKeys = [
-      { name: "all", secret: "k1", rights: ["admin" as const] },
-      { name: "some", secret: "k2", rights: ["publish" as const, "read" as const] },
+      { name: "all", secret: hush("k1"), rights: ["admin" as const] },
+      { name: "some", secret: hush("k2"), rights: ["publish" as const, "read" as const] },
     ];
     const { call } = await startService({ ...jwt, apiKeys });
-    const revoke = (key: string) => call("POST", "/revocations", { jti: "x" }, { authorization: `Bearer ${key}` });
+    const revoke = (key: string) =>
+      call("POST", "/revocations", { jti: "x" }, { authorization: `Bearer ${hush(key)}` });
     expect((await revoke("k2")).status).toBe(403);
     expect((await revoke("k1")).status).toBe(202);
   });

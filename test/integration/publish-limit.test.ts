@@ -1,10 +1,11 @@
 import { Redis } from "ioredis";
 import { expect, inject, it, onTestFinished } from "vitest";
 import { readConfig } from "../../src/config.ts";
+import { hush } from "../support/secrets.ts";
 import { type Service, startReplicas, startService, uniquePrefix, until } from "../support/service.ts";
 
-const { apiKeys } = readConfig({ API_KEYS: "shop:sesame,shop:barley,audit:rye" });
-const bearer = (secret: string) => ({ authorization: `Bearer ${secret}` });
+const { apiKeys } = readConfig({ API_KEYS: ["shop:sesame", "shop:barley", "audit:rye"].map(hush).join(",") });
+const bearer = (secret: string) => ({ authorization: `Bearer ${hush(secret)}` });
 const publish = ({ call }: Service, secret: string) => call("POST", "/broadcast", { data: 1 }, bearer(secret));
 const batch = (messages: number) => ({
   messages: Array.from({ length: messages }, () => ({ to: "broadcast", data: 1 })),

@@ -123,7 +123,7 @@ describe("the history in memory", () => {
       after: fc.nat(20),
       limit: fc.integer({ min: 1, max: 5 }),
     });
-    const limits = fc.record({ historySize: fc.integer({ min: 1, max: 8 }), memoryHistoryBytes: fc.nat(6000) });
+    const limits = fc.record({ historySize: fc.integer({ min: 1, max: 8 }), memoryHistoryBytes: fc.nat(12_000) });
     await fc.assert(
       fc.asyncProperty(limits, fc.array(step, { maxLength: 60 }), async (limit, steps) => {
         const broker = new MemoryBroker({ ...limit, historyTtlSeconds: 10, idempotencyTtlSeconds: 60 });
@@ -136,7 +136,7 @@ describe("the history in memory", () => {
           const expiresAtMs = ttlMs === undefined ? 0 : now + ttlMs;
           const given = { body: "x".repeat(bytes), ts: now, live: false, expiresAtMs, collapse: undefined };
           await broker.publish(streams[stream] ?? topicStream(""), given);
-          kept.push({ stream, offset: ++counts[stream]!, ts: now, expiresAtMs, cost: bytes + 256 });
+          kept.push({ stream, offset: ++counts[stream]!, ts: now, expiresAtMs, cost: bytes + 512 });
           kept = kept.filter(
             (one) => one.offset > (counts[one.stream] ?? 0) - limit.historySize && one.ts > now - 10_000,
           );

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
+import { SecretWatch } from "./secrets.ts";
 import { callerOf, type Service } from "./service.ts";
 
 /** How the tests start what users start as `belfry`: from the sources, so that no build can be stale. */
@@ -39,6 +40,7 @@ export async function runCli(args: readonly string[], env: Record<string, string
     stderr += chunk;
   });
   const [code] = (await once(child, "close")) as [number | null];
+  watchOf(env).expectNone("what was said on standard error", [stderr]);
   return { code, stdout, stderr };
 }
 
@@ -47,11 +49,20 @@ export async function startProcess(env: Record<string, string> = {}): Promise<Se
   const settings = { PORT: "0", HOST: "127.0.0.1", LOG_LEVEL: "debug", ...env };
   const child = spawn(process.execPath, [cli, "serve"], {
     env: { ...bareEnv(), ...settings },
-    stdio: ["ignore", "pipe", "inherit"],
+    stdio: ["ignore", "pipe", "pipe"],
   });
-  onTestFinished(() => void child.kill("SIGKILL"));
+  const watch = watchOf(settings);
   const exited = once(child, "exit").then(([code]) => code as number | null);
   const logs: string[] = [];
+  let stderr = "";
+  child.stderr.on("data", (chunk) => {
+    stderr += chunk;
+    process.stderr.write(chunk);
+  });
+  onTestFinished(() => {
+    child.kill("SIGKILL");
+    watch.expectNone("the logs", [...logs, stderr]);
+  });
   const listening = Promise.withResolvers<number>();
   createInterface({ input: child.stdout }).on("line", (line) => {
     logs.push(line);
@@ -60,7 +71,14 @@ export async function startProcess(env: Record<string, string> = {}): Promise<Se
   });
   void exited.then((code) => listening.reject(new Error(`belfry ended with ${code} before it listened`)));
   const port = await listening.promise;
-  return { child, port, logs, exited, call: callerOf(port) };
+  return { child, port, logs, exited, call: callerOf(port, watch) };
+}
+
+/** Watches over the secrets in the environment of a process. */
+function watchOf({ JWT_SECRET, API_KEYS }: Readonly<Record<string, string>>): SecretWatch {
+  const watch = new SecretWatch();
+  watch.check([JWT_SECRET, ...(API_KEYS?.split(",") ?? [])]);
+  return watch;
 }
 
 /** The environment without anything that configures Belfry or the test runner. */

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { pino } from "pino";
 import { inject, onTestFinished } from "vitest";
 import { Belfry, type BelfryOptions } from "../../src/index.ts";
+import { marker, SecretWatch } from "./secrets.ts";
 
 /** A service under test. */
 export interface Service {
@@ -28,10 +29,19 @@ export interface Answer {
 export async function startService(options: BelfryOptions = {}): Promise<Service> {
   const logs: string[] = [];
   const log = pino({ level: options.logLevel ?? "debug" }, { write: (line: string) => void logs.push(line) });
+  const watch = new SecretWatch();
+  watch.check([options.jwtSecret, ...(options.apiKeys ?? []).map(({ secret }) => secret)]);
   const belfry = await Belfry.start({ port: 0, host: "127.0.0.1", log, ...options });
-  onTestFinished(() => belfry.close());
   const port = belfry.port ?? 0;
-  return { belfry, port, logs, call: callerOf(port), metric: metricOf(belfry.apiPort ?? port) };
+  const apiPort = belfry.apiPort ?? port;
+  onTestFinished(async () => {
+    // Not where the test has closed the service, or made it serve TLS.
+    const metrics = await callerOf(apiPort)("GET", "/metrics").catch(() => undefined);
+    await belfry.close();
+    watch.expectNone("the logs", logs);
+    watch.expectNone("the metrics", metrics ? [metrics.text] : []);
+  });
+  return { belfry, port, logs, call: callerOf(port, watch), metric: metricOf(apiPort) };
 }
 
 /** Starts services that share the tests' Redis under a prefix of their own. */
@@ -47,15 +57,25 @@ export function uniquePrefix(): string {
   return `test-${randomBytes(6).toString("hex")}`;
 }
 
-/** Calls the HTTP interface at a port. */
-export function callerOf(port: number): Service["call"] {
+/**
+ * Calls the HTTP interface at a port.
+ *
+ * @param watch remembers what is sent; and no error may hold anything of it
+ */
+export function callerOf(port: number, watch?: SecretWatch): Service["call"] {
   return async (method, path, body, headers = {}) => {
+    watch?.remember(body, headers["authorization"]);
     const response = await fetch(`http://127.0.0.1:${port}${path}`, {
       method,
-      headers: { ...(body !== undefined && { "content-type": "application/json" }), ...headers },
+      headers: {
+        cookie: `session=${marker}`,
+        ...(body !== undefined && { "content-type": "application/json" }),
+        ...headers,
+      },
       ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
     });
     const text = await response.text();
+    if (response.status >= 400) watch?.expectNone(`the answer to ${method} ${path}`, [text]);
     const isJson = response.headers.get("content-type")?.includes("json");
     return { status: response.status, headers: response.headers, text, json: isJson && text ? JSON.parse(text) : null };
   };

@@ -1,7 +1,8 @@
 import { type CryptoKey, type JWTHeaderParameters, type JWTPayload, SignJWT } from "jose";
+import { hush } from "./secrets.ts";
 
 /** Long enough for production. */
-export const secret = "a secret that is known to the issuer and to Belfry";
+export const secret = hush("a secret that is known to the issuer and to Belfry");
 
 /** Seconds since the Unix epoch, as tokens have them. */
 export function nowSeconds(): number {

@@ -11,7 +11,7 @@ const bob = userStream("bob");
 const now = 1_700_000_000_000;
 
 /** What a message costs beside its body. */
-const overhead = 256;
+const overhead = 512;
 
 function start(options: Partial<MemoryBrokerOptions> = {}, handler: Partial<BrokerHandler> = {}): MemoryBroker {
   vi.spyOn(Date, "now").mockReturnValue(now);
@@ -57,6 +57,13 @@ describe("the bound on the bytes of all streams", () => {
     expect([await retained(broker, alice), await retained(broker, bob)]).toEqual([[2], [1, 2]]);
     await publish(broker, alice, 100);
     expect([await retained(broker, alice), await retained(broker, bob)]).toEqual([[2, 3], [2]]);
+  });
+
+  it("is kept to by memory, too: a small message keeps nothing but its own bytes", async () => {
+    const broker = start();
+    await broker.publish(alice, publication({ body: '"data":"zoë"}', ts: now }));
+    const { messages } = await broker.history(alice, 0, 1);
+    expect(messages.map(({ body }) => [String(body), body.buffer.byteLength])).toEqual([['"data":"zoë"}', 14]]);
   });
 
   it("makes room for a large message by dropping several", async () => {
