@@ -21,8 +21,8 @@ export const usersWorkload: Workload = {
   ],
   contestants: [contestants.belfry, batched, contestants.express, contestants.socketIo, contestants.uws],
   run: async (subject, scale, contestant) => {
-    const [publishers, batch] = contestant === batched ? [4, 100] : [64, 1];
-    const shape = { connections: scale.connections(1000), publishers, batch, to: "user", sampleEvery: 11 } as const;
+    const batch = contestant === batched ? 100 : 1;
+    const shape = { connections: scale.connections(1000), publishers: 64, batch, to: "user", sampleEvery: 11 } as const;
     const { report, cpuSeconds } = await measure(subject, shape, { seconds: scale.seconds(4) }, scale);
     const { acceptedPerSecond, latency } = report;
     const cpu = (cpuSeconds * 1e6) / report.accepted;
