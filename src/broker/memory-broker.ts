@@ -7,13 +7,13 @@ import {
   type BrokerOptions,
   type HistoryPage,
   type Idempotency,
-  idempotencyConflict,
   type Message,
   maxRevocations,
   type Publication,
   type Published,
   tooManyRevocations,
 } from "./broker.ts";
+import { IdempotencyKeys } from "./idempotency-keys.ts";
 import { ownBytes } from "./own-bytes.ts";
 import { PublishLimit } from "./publish-limit.ts";
 
@@ -28,9 +28,6 @@ const entryOverheadBytes = 512;
 
 /** Streams that are remembered; of those that nobody is subscribed to the longest unused go first, history and all. */
 const maxStreams = 500_000;
-
-/** Idempotency keys that are remembered; beyond it the oldest go early. */
-const maxIdempotencyKeys = 100_000;
 
 /** A message in history. */
 interface Entry extends Message {
@@ -54,14 +51,6 @@ interface StreamHistory {
   collapsing: Map<string, Entry> | undefined;
 }
 
-/** What was answered to the first publish under an idempotency key. */
-interface First {
-  readonly fingerprint: string;
-  /** Undefined for a key that was only claimed. */
-  readonly published: Published | undefined;
-  readonly expiresAtMs: number;
-}
-
 /** The broker of one process that does everything in memory: as complete as Redis, gone when the process ends. */
 export class MemoryBroker implements Broker {
   readonly #options: MemoryBrokerOptions;
@@ -73,8 +62,7 @@ export class MemoryBroker implements Broker {
   #storedCount = 0;
   readonly #instance = newEpoch();
   readonly #limit: PublishLimit | undefined;
-  /** By stream and idempotency key, in the order in which they expire. */
-  readonly #firsts = new Map<string, First>();
+  readonly #idempotencyKeys: IdempotencyKeys;
   /** When each is over. */
   readonly #revocations = new Map<string, number>();
   #bytes = 0;
@@ -85,7 +73,8 @@ export class MemoryBroker implements Broker {
 
   constructor(options: MemoryBrokerOptions) {
     this.#options = options;
-    const { maxPublishesPerSecond } = options;
+    const { idempotencyTtlSeconds, maxPublishesPerSecond } = options;
+    this.#idempotencyKeys = new IdempotencyKeys(idempotencyTtlSeconds);
     this.#limit = maxPublishesPerSecond === undefined ? undefined : PublishLimit.inMemory(maxPublishesPerSecond);
   }
 
@@ -102,15 +91,16 @@ export class MemoryBroker implements Broker {
     const { idempotency } = publication;
     if (!idempotency) return this.#publish(stream, publication, here);
     const name = `${stream.key} ${idempotency.key}`;
-    const first = this.#first(name, idempotency)?.published;
+    const first = this.#idempotencyKeys.find(name, idempotency)?.published;
     if (first) return { ...first, replayed: true };
     const published = this.#publish(stream, publication, here);
-    this.#remember(name, idempotency, published);
+    this.#idempotencyKeys.remember(name, idempotency, published);
     return published;
   }
 
   async claim(idempotency: Idempotency): Promise<void> {
-    this.#first(idempotency.key, idempotency) ?? this.#remember(idempotency.key, idempotency, undefined);
+    const { key } = idempotency;
+    this.#idempotencyKeys.find(key, idempotency) ?? this.#idempotencyKeys.remember(key, idempotency, undefined);
   }
 
   #publish(stream: Stream, publication: Publication, here: number): Published {
@@ -252,23 +242,6 @@ export class MemoryBroker implements Broker {
     entry.log.storedCount--;
     this.#storedCount--;
     this.#bytes -= bytesOf(entry);
-  }
-
-  #first(name: string, { fingerprint }: Idempotency): First | undefined {
-    const first = this.#firsts.get(name);
-    if (!first || first.expiresAtMs <= Date.now()) return undefined;
-    if (first.fingerprint !== fingerprint) throw idempotencyConflict();
-    return first;
-  }
-
-  #remember(name: string, { fingerprint }: Idempotency, published: Published | undefined): void {
-    const now = Date.now();
-    this.#firsts.delete(name);
-    this.#firsts.set(name, { fingerprint, published, expiresAtMs: now + this.#options.idempotencyTtlSeconds * 1000 });
-    for (const [oldest, { expiresAtMs }] of this.#firsts) {
-      if (expiresAtMs > now && this.#firsts.size <= maxIdempotencyKeys) return;
-      this.#firsts.delete(oldest);
-    }
   }
 
   /** Forgets one stream; looks at a few only, so that a publish never waits for a walk over all of them. */

@@ -126,12 +126,11 @@ export class FanOut implements Sweepable, MessageSource {
       if (this.#isAllOwed(member, pass)) {
         member.handed = pass.last;
         if (member.connection.deliver(pass.delivery)) written++;
-        pass.next++;
-      } else {
+      } else if (!this.#handOwed(member, pass)) {
         // The rest of what is too much for one write goes out in the next turn.
-        if (!this.#handOwed(member, pass)) break;
-        pass.next++;
+        break;
       }
+      pass.next++;
       if (n % looks === 0 && performance.now() >= untilMs) break;
     }
     if (written > 0) this.#options.onDelivered(pass.delivery.messages, written);
@@ -141,17 +140,23 @@ export class FanOut implements Sweepable, MessageSource {
   }
 
   #begin(): Pass {
+    const first = this.#pending[0]?.number ?? 0;
+    const { messages, bytes, last } = this.#cut(this.#pending);
+    return { delivery: new Delivery(messages), first, last, bytes, members: [...this.#members.keys()], next: 0 };
+  }
+
+  /** As many of the messages as are written at once, one at least. */
+  #cut(numbered: readonly Numbered[]): { messages: Message[]; bytes: number; last: number } {
     const messages: Message[] = [];
     let bytes = 0;
     let last = 0;
-    for (const { number, message } of this.#pending) {
+    for (const { number, message } of numbered) {
       if (messages.length > 0 && bytes + message.body.length > this.#options.maxPassBytes) break;
       messages.push(message);
       bytes += message.body.length;
       last = number;
     }
-    const first = this.#pending[0]?.number ?? 0;
-    return { delivery: new Delivery(messages), first, last, bytes, members: [...this.#members.keys()], next: 0 };
+    return { messages, bytes, last };
   }
 
   /** True when the member is to be handed the messages of the pass, all of them, and nothing else: nearly always. */
@@ -163,18 +168,11 @@ export class FanOut implements Sweepable, MessageSource {
   }
 
   /** Hands over what all streams owe up to the end of the pass; false when that is more than is written at once. */
-  #handOwed(member: Member, { last }: Pass): boolean {
-    const owed = member.owed(last);
-    const messages: Message[] = [];
-    let bytes = 0;
-    for (const { message } of owed) {
-      bytes += message.body.length;
-      if (messages.length > 0 && bytes > this.#options.maxPassBytes) break;
-      messages.push(message);
-    }
-    const newest = owed[messages.length - 1];
-    if (!newest) return true;
-    member.handed = newest.number;
+  #handOwed(member: Member, { last: upTo }: Pass): boolean {
+    const owed = member.owed(upTo);
+    const { messages, last } = this.#cut(owed);
+    if (messages.length === 0) return true;
+    member.handed = last;
     if (member.connection.deliver(new Delivery(messages))) this.#options.onDelivered(messages, 1);
     return messages.length === owed.length;
   }
