@@ -1,11 +1,9 @@
 import type { Workload } from "./workload.ts";
-import { burstsWorkload } from "./workloads/bursts.ts";
 import { compressionWorkload } from "./workloads/compression.ts";
 import { fanOutWorkloads } from "./workloads/fan-out.ts";
 import { idleWorkload } from "./workloads/idle.ts";
 import { newcomersWorkload } from "./workloads/newcomers.ts";
 import { pacedWorkload } from "./workloads/paced.ts";
-import { publishersWorkload } from "./workloads/publishers.ts";
 import { replicasWorkloads } from "./workloads/replicas.ts";
 import { responsiveWorkloads } from "./workloads/responsive.ts";
 import { slowWorkloads } from "./workloads/slow.ts";
@@ -14,8 +12,6 @@ import { usersWorkload } from "./workloads/users.ts";
 /** All workloads, in the order they are run in. */
 export const workloads: readonly Workload[] = [
   ...fanOutWorkloads,
-  publishersWorkload,
-  burstsWorkload,
   pacedWorkload,
   idleWorkload,
   usersWorkload,
