@@ -136,7 +136,8 @@ export class RedisBroker implements Broker {
   async check(): Promise<void> {
     const nodes = this.#nodes.all;
     await this.#run("check", this.#externalChannel, () => Promise.all(nodes.map((node) => node.check())));
-    if (!this.#up) throw redisUnavailable("the subscriptions in Redis are not restored yet");
+    const isListening = this.#subscriptions.isListeningTo(this.#externalChannel);
+    if (!this.#up || !isListening) throw redisUnavailable("the subscriptions in Redis are not restored yet");
   }
 
   async close(): Promise<void> {

@@ -22,8 +22,10 @@ export class RedisSubscriptions {
   readonly #store: RedisStore;
   /** By channel. */
   readonly #subscriptions = new Map<string, Subscription>();
-  /** Where what backends publish is listened to. */
+  /** Where what backends publish is to be listened to. */
   #listening: Place | undefined;
+  /** Where it is; undefined: nowhere yet. */
+  #heard: Place | undefined;
 
   constructor(nodes: RedisNodes, store: RedisStore) {
     this.#nodes = nodes;
@@ -92,11 +94,18 @@ export class RedisSubscriptions {
     this.#listening = place;
     try {
       await node.listen(channel);
+      this.#heard = place;
       if (before && before.node !== node) before.node.unlisten(channel);
     } catch (error) {
       if (this.#listening === place) this.#listening = undefined;
       throw error;
     }
+  }
+
+  /** True when {@link listen} has done its work, and the channel has not moved since. */
+  isListeningTo(channel: string): boolean {
+    const node = this.#nodes.nodeOf(channel);
+    return node !== undefined && isAt(this.#heard, node);
   }
 
   #remove(channel: string, node: RedisNode | undefined): void {
