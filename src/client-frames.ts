@@ -4,7 +4,7 @@ import type { Client } from "./hub/client.ts";
 import type { Connection } from "./hub/connection.ts";
 import type { Hub } from "./hub/hub.ts";
 import type { Log } from "./log.ts";
-import { type ClientFrame, type ErrorFrame, frameError } from "./protocol/frames.ts";
+import { type ClientFrame, type ErrorFrame, frameError, type ServerFrame } from "./protocol/frames.ts";
 
 /** A `message` frame of a client's. */
 export interface ClientMessage {
@@ -32,13 +32,13 @@ export interface FrameContext {
 /**
  * Does what a well-formed frame of a client's asks for.
  *
- * @returns the error to answer with, if any
+ * @returns what to answer, if anything
  */
 export async function handleClientFrame(
   frame: ClientFrame,
   connection: Connection,
   context: FrameContext,
-): Promise<ErrorFrame | undefined> {
+): Promise<ServerFrame | undefined> {
   if (frame.type === "ack") return undefined;
   if (frame.type === "message" && context.onMessage) return takeMessage(frame, connection, context.onMessage, context);
   if (frame.type === "auth" && context.authenticator) return renew(frame, connection, context.authenticator, context);

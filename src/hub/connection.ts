@@ -1,5 +1,6 @@
 import type { Token } from "../credentials.ts";
 import type { CloseCause } from "../protocol/close-codes.ts";
+import type { ServerFrame } from "../protocol/frames.ts";
 import type { Delivery } from "./delivery.ts";
 
 /** How a client is connected. */
@@ -29,6 +30,9 @@ export interface Connection {
 
   /** Sends the first frame; called once, when the connection is registered. */
   welcome(welcome: Welcome): void;
+
+  /** Sends a frame that is no message; what was delivered before stays before it. Closes the connection as slow when too much waits. */
+  send(frame: ServerFrame): void;
 
   /**
    * Sends a message, or closes the connection as slow when too much waits already.

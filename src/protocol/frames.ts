@@ -19,6 +19,24 @@ export interface WelcomeFrame {
   readonly heartbeat: number;
 }
 
+/** The connection is handed the messages of a topic from here on: because it asked for it, or because its user is subscribed. */
+export interface SubscribedFrame {
+  readonly type: "subscribed";
+  readonly topic: string;
+  /** The id to resume from if nothing arrives after this frame. */
+  readonly position: string;
+  /** When `since` was given: whether everything after that id could be sent. */
+  readonly recovered?: boolean;
+  readonly ref?: FrameRef;
+}
+
+/** The connection is handed no message of a topic any more. */
+export interface UnsubscribedFrame {
+  readonly type: "unsubscribed";
+  readonly topic: string;
+  readonly ref?: FrameRef;
+}
+
 /** Says what was wrong with a frame of the client's; the connection lives on. */
 export interface ErrorFrame {
   readonly type: "error";
@@ -40,6 +58,9 @@ export type FrameErrorCode = "malformed" | "unknown_type" | "unsupported" | "una
 
 /** Chosen by the client to match answers to frames: a number within ±2^53, or a text of at most 128 characters. */
 export type FrameRef = string | number;
+
+/** What a client is sent beside messages and its welcome. */
+export type ServerFrame = SubscribedFrame | UnsubscribedFrame | ErrorFrame;
 
 /** What a client may send. */
 export type ClientFrame = { readonly ref?: FrameRef } & (

@@ -5,7 +5,13 @@ import type { Credentials, Token } from "../credentials.ts";
 import type { Connection, Welcome } from "../hub/connection.ts";
 import type { Delivery } from "../hub/delivery.ts";
 import { type CloseCause, closeCodes } from "../protocol/close-codes.ts";
-import { type ClientFrame, type ErrorFrame, parseClientFrame, type WelcomeFrame } from "../protocol/frames.ts";
+import {
+  type ClientFrame,
+  type ErrorFrame,
+  parseClientFrame,
+  type ServerFrame,
+  type WelcomeFrame,
+} from "../protocol/frames.ts";
 import { TokenBucket } from "../token-bucket.ts";
 import { closeReason } from "./close-reason.ts";
 import { compressedMessageFrames, jsonFrame, messageFrames } from "./frame.ts";
@@ -21,8 +27,8 @@ export interface ConnectionContext {
   readonly pingIntervalMs: number;
   /** The connection is going; called once, before the close frame is sent or when the socket is gone. */
   readonly onGone: (connection: WsConnection, cause: EndCause) => void;
-  /** A well-formed frame; resolves with the error to answer with, if any, and never rejects. */
-  readonly onFrame: (connection: WsConnection, frame: ClientFrame) => Promise<ErrorFrame | undefined>;
+  /** A well-formed frame; resolves with what to answer, if anything, and never rejects. */
+  readonly onFrame: (connection: WsConnection, frame: ClientFrame) => Promise<ServerFrame | undefined>;
 }
 
 /** Malformed frames in a row that end a connection. */
@@ -91,6 +97,10 @@ export class WsConnection implements Connection {
       recovered,
       heartbeat: this.#context.pingIntervalMs,
     };
+    this.#write(jsonFrame(frame));
+  }
+
+  send(frame: ServerFrame): void {
     this.#write(jsonFrame(frame));
   }
 
@@ -188,15 +198,15 @@ export class WsConnection implements Connection {
       this.#malformedInRow = 0;
       void this.#answer(frame);
     } else if (++this.#malformedInRow < maxMalformedInRow) {
-      this.#write(jsonFrame(frame));
+      this.send(frame);
     } else {
       this.close("policy");
     }
   }
 
   async #answer(frame: ClientFrame): Promise<void> {
-    const error = await this.#context.onFrame(this, frame);
-    if (error) this.#write(jsonFrame(error));
+    const answer = await this.#context.onFrame(this, frame);
+    if (answer) this.send(answer);
   }
 
   /**

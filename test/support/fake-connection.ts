@@ -2,6 +2,7 @@ import type { Token } from "../../src/credentials.ts";
 import type { Connection, Welcome } from "../../src/hub/connection.ts";
 import type { Delivery } from "../../src/hub/delivery.ts";
 import type { CloseCause } from "../../src/protocol/close-codes.ts";
+import type { ServerFrame } from "../../src/protocol/frames.ts";
 
 let count = 0;
 
@@ -14,6 +15,8 @@ export class FakeConnection implements Connection {
   readonly remote = "192.0.2.1";
   /** Ids of the messages handed over. */
   readonly ids: string[] = [];
+  /** Frames beside the messages and the welcome. */
+  readonly frames: ServerFrame[] = [];
   readonly closes: { cause: CloseCause; reason: string | undefined }[] = [];
   welcomed: Welcome | undefined;
   /** Set to refuse messages, as a slow client's connection does. */
@@ -29,6 +32,10 @@ export class FakeConnection implements Connection {
 
   welcome(welcome: Welcome): void {
     this.welcomed = welcome;
+  }
+
+  send(frame: ServerFrame): void {
+    this.frames.push(frame);
   }
 
   get gone(): boolean {
