@@ -1,6 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { ConfigError, describeVariables, readConfig } from "../../src/config.ts";
+import { ConfigError, readConfig } from "../../src/config.ts";
+import { describeVariables } from "../../src/config-variables.ts";
 
 /** What the environment is told to be wrong with. */
 function problems(env: Record<string, string>): readonly string[] {
