@@ -6,17 +6,19 @@ import { unreadable } from "./watched-files.ts";
  * Reads the file that API_KEYS_FILE names: entries as in API_KEYS, one a line or separated by commas. What follows a `#` at
  * the beginning of a line or behind a space is a comment.
  *
- * @returns the keys, one or more, or what is wrong with the file; nothing of what it holds
+ * @returns the keys, one or more, or what is wrong: the variable, the path and the problem; nothing of what the file holds
  */
 export function readApiKeysFile(path: string): readonly ApiKeyConfig[] | string {
+  const problem = (what: string) => `API_KEYS_FILE: ${JSON.stringify(path)} ${what}`;
   let text: string;
   try {
     text = readFileSync(path, "utf8");
   } catch (error) {
-    return unreadable(error);
+    return problem(unreadable(error));
   }
   const lines = text.split("\n").map((line) => line.replace(/(^|\s)#.*$/, "").trim());
   const entries = lines.filter((line) => line !== "").flatMap((line) => line.split(","));
   const keys = entries.map((entry, index) => parseApiKey(entry.trim(), index));
-  return keys.find((key) => typeof key === "string") ?? (keys.length > 0 ? (keys as ApiKeyConfig[]) : "holds no keys");
+  const wrong = keys.length > 0 ? keys.find((key) => typeof key === "string") : "holds no keys";
+  return wrong === undefined ? (keys as ApiKeyConfig[]) : problem(wrong);
 }

@@ -5,7 +5,7 @@ import { readKeyPair } from "./tls-files.ts";
 
 export type { Config } from "./config-variables.ts";
 
-/** Thrown when the environment holds wrong values: one problem a line, secrets left out. */
+/** Thrown when the configuration is wrong: one problem a line, each beginning with its variable, secrets left out. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
   readonly problems: readonly string[];
@@ -32,6 +32,22 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   if (env["NODE_ENV"] === "production" && given["ALLOW_INSECURE"] !== "true") problems.push(...openings(given));
   if (!config || problems.length > 0) throw new ConfigError(problems);
   return config;
+}
+
+/**
+ * Checks a configuration that was not read but put together, as by a program that embeds the service: what its values say
+ * together, and the files that it names.
+ *
+ * @throws ConfigError that names every problem, as {@link readConfig} would
+ */
+export function checkConfig(config: Config): void {
+  const { tlsCert, tlsKey, apiKeys, apiKeysFile } = config;
+  const problems = [
+    ...contradictions(config),
+    ...tlsProblems(tlsCert, tlsKey),
+    ...apiKeyProblems(apiKeys, apiKeysFile),
+  ];
+  if (problems.length > 0) throw new ConfigError(problems);
 }
 
 const tokenSchema = schema.pick({ JWT_SECRET: true, JWT_ISSUER: true, JWT_AUDIENCE: true, JWT_USER_CLAIM: true });
@@ -92,11 +108,11 @@ function tlsProblems(cert: string | undefined, key: string | undefined): readonl
   return [`${missing}: is unset, but ${given} is set; TLS takes both`];
 }
 
-function apiKeyProblems(keys: string | undefined, file: string | undefined): readonly string[] {
+function apiKeyProblems(keys: unknown, file: string | undefined): readonly string[] {
   if (file === undefined) return [];
   if (keys !== undefined) return ["API_KEYS_FILE: is set, and so is API_KEYS; keep one of them"];
   const found = readApiKeysFile(file);
-  return typeof found === "string" ? [`API_KEYS_FILE: ${JSON.stringify(file)} ${found}`] : [];
+  return typeof found === "string" ? [found] : [];
 }
 
 /** What would let anyone in. */

@@ -61,12 +61,10 @@ export class Certificate {
 }
 
 /**
- * The certificate of TLS_CERT and TLS_KEY; undefined when neither is set.
+ * The certificate of TLS_CERT and TLS_KEY; undefined when they are not set.
  *
- * @throws ConfigError when only one is set, or when they cannot be served
+ * @throws ConfigError when they cannot be served
  */
 export function certificateOf({ tlsCert, tlsKey }: Config, log: Log): Certificate | undefined {
-  if (tlsCert === undefined && tlsKey === undefined) return undefined;
-  if (tlsCert === undefined || tlsKey === undefined) throw new ConfigError(["tlsCert and tlsKey: set both or neither"]);
-  return new Certificate(tlsCert, tlsKey, log);
+  return tlsCert === undefined || tlsKey === undefined ? undefined : new Certificate(tlsCert, tlsKey, log);
 }
