@@ -1,7 +1,7 @@
 import { readApiKeysFile } from "../api-keys-file.ts";
 import { type Config, ConfigError } from "../config.ts";
 import type { Log } from "../log.ts";
-import { watchFiles } from "../watched-files.ts";
+import { watchFiles } from "../named-files.ts";
 import { ApiKeys } from "./api-keys.ts";
 import { type Authenticator, FlagAuthenticator } from "./authenticator.ts";
 import { JwtAuthenticator, type JwtKey } from "./jwt.ts";

@@ -1,8 +1,8 @@
 import type { Server as TlsServer } from "node:tls";
 import { type Config, ConfigError } from "../config.ts";
 import type { Log } from "../log.ts";
+import { watchFiles } from "../named-files.ts";
 import { type KeyPair, minTlsVersion, readKeyPair } from "../tls-files.ts";
-import { watchFiles } from "../watched-files.ts";
 
 /** The certificate that the listeners serve. When its files change it is replaced, for connections that come from then on. */
 export class Certificate {

@@ -1,4 +1,4 @@
-import { unwatchFile, watchFile } from "node:fs";
+import { readFileSync, unwatchFile, watchFile } from "node:fs";
 
 /** Pause between two looks at a file, in ms. */
 const intervalMs = 1000;
@@ -19,7 +19,20 @@ export function watchFiles(paths: readonly string[], onChange: () => void): () =
   };
 }
 
-/** Why a file cannot be read, for whoever named it in the configuration: the system's code, such as ENOENT. */
-export function unreadable(error: unknown): string {
-  return `cannot be read (${(error as NodeJS.ErrnoException).code ?? "unknown error"})`;
+/** What is wrong with a file, for whoever named it in the configuration. */
+export function fileProblem(variable: string, path: string, what: string): string {
+  return `${variable}: ${JSON.stringify(path)} ${what}`;
+}
+
+/**
+ * Reads a file that a variable names.
+ *
+ * @returns what it holds, or why it cannot be read: by the system's code, such as ENOENT
+ */
+export function readNamedFile(variable: string, path: string): Buffer | string {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    return fileProblem(variable, path, `cannot be read (${(error as NodeJS.ErrnoException).code ?? "unknown error"})`);
+  }
 }
