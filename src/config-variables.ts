@@ -17,7 +17,7 @@ import { parseRedisUrl, redisUrlForms } from "./redis-url.ts";
 /** What `belfry serve --help` and the docs say about a variable, beside its default. */
 interface Meta {
   readonly description: string;
-  /** Shown instead of the value in messages and help. */
+  /** The value is not shown, not even when it is wrong. */
   readonly secret?: true;
 }
 
@@ -53,9 +53,11 @@ const variables = {
     .refine((text) => !text.includes("-----BEGIN"), "is a PEM document; a public key belongs into JWT_PUBLIC_KEY")
     .optional()
     .meta({ description: "secret that tokens are signed with (HS256, HS384, HS512), 32 bytes or more", secret: true }),
-  JWT_PUBLIC_KEY: parsedBy(parsePublicKey)
-    .optional()
-    .meta({ description: "public key, in PEM, of the key that tokens are signed with (RS, PS, ES, EdDSA)" }),
+  // Secret as well: what is refused may be the private key.
+  JWT_PUBLIC_KEY: parsedBy(parsePublicKey).optional().meta({
+    description: "public key, in PEM, of the key that tokens are signed with (RS, PS, ES, EdDSA)",
+    secret: true,
+  }),
   JWT_JWKS_URL: parsedBy(parseHttpUrl)
     .optional()
     .meta({ description: "where the issuer publishes its public keys as a JWKS" }),
