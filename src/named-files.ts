@@ -30,6 +30,8 @@ export function fileProblem(variable: string, path: string, what: string): strin
  * @returns what it holds, or why it cannot be read: by the system's code, such as ENOENT
  */
 export function readNamedFile(variable: string, path: string): Buffer | string {
+  // It may be a private key, which is not to be shown as a path.
+  if (path.includes("-----BEGIN")) return `${variable}: is a PEM document; set it to the path of a file that holds it`;
   try {
     return readFileSync(path);
   } catch (error) {

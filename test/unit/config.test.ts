@@ -197,6 +197,13 @@ describe("values that are fine each by itself", () => {
     expect(problemsOf(() => checkConfig({ ...readConfig({}), ...options }))).toEqual(found);
   });
 
+  it("are not shown where a document stands instead of its path", () => {
+    const pem = `-----BEGIN PRIVATE KEY-----\n${hush("key")}`;
+    const expected = ["TLS_CERT", "TLS_KEY"].map((name) => `${name}: is a PEM document; set it to the path of a file`);
+    const found = problems({ TLS_CERT: pem, TLS_KEY: pem });
+    expect(found).toEqual(expected.map((line) => `${line} that holds it`));
+  });
+
   it("are all named where several contradict each other", () => {
     const config = { ...readConfig({}), redisWaitReplicas: 1, tlsCert: nowhere, apiKeysFile: nowhere };
     expect(problemsOf(() => checkConfig(config))).toHaveLength(3);
