@@ -6,7 +6,8 @@ import { type Case, howSent } from "./case.ts";
 import type { Configuration } from "./configuration.ts";
 import { JsonWriter } from "./json-schema.ts";
 import { type Request, setHeader, writeRequest } from "./request.ts";
-import { someUser, urlPart } from "./values.ts";
+import { spoil } from "./spoiling.ts";
+import { someUser, targetPart } from "./values.ts";
 
 /** What is made of a whole request, so that it may be none. */
 const distortions: Readonly<Record<string, (request: Request, random: Random) => Buffer>> = {
@@ -60,8 +61,7 @@ export function apiCase(random: Random, configuration: Configuration, { operatio
   const writer = new JsonWriter(random, schemas, random.pick([0, 0.05, 0.2]));
   if (operation.body) request.body = Buffer.from(writer.write(operation.body));
   const isDistorted = random.chance(0.25);
-  const names = Array.from({ length: random.chance(0.2) ? 2 : 1 }, () => random.pick(Object.keys(apiSpoilings)));
-  for (const name of names) apiSpoilings[name]?.(request, random, configuration);
+  const names = spoil(request, random, configuration, apiSpoilings);
   if (revokesAll(request.body)) setHeader(request, "Authorization", undefined);
   if (!isDistorted) {
     const sent = howSent(random, whole(request));
@@ -79,9 +79,7 @@ export function apiCase(random: Random, configuration: Configuration, { operatio
 }
 
 function callOf({ method, path, query }: Operation, random: Random, { keys }: Configuration): Request {
-  const target = path.replaceAll(/\{\w+\}/g, () =>
-    random.chance(0.8) ? someUser(random) : urlPart(random).replaceAll(/[\s\0]/g, ""),
-  );
+  const target = path.replaceAll(/\{\w+\}/g, () => (random.chance(0.8) ? someUser(random) : targetPart(random)));
   const headers: Request["headers"] = [
     ["Host", "localhost"],
     ["Content-Type", "application/json"],

@@ -1,14 +1,10 @@
 import { gzipSync } from "node:zlib";
-import type { Random } from "../chaos/random.ts";
 import { mutate, randomBytes } from "./bytes.ts";
-import type { Configuration } from "./configuration.ts";
-import { type Request, setHeader } from "./request.ts";
-import { texts, urlPart } from "./values.ts";
+import { setHeader } from "./request.ts";
+import { headerOf, repeatedHeaderOf, type Spoiling } from "./spoiling.ts";
+import { targetPart, texts } from "./values.ts";
 
-/** One way to spoil a call; a whole request comes of it all the same. */
-type Spoiling = (request: Request, random: Random, configuration: Configuration) => void;
-
-/** The ways to spoil a call. */
+/** The ways to spoil a call; a whole request comes of each all the same. */
 export const apiSpoilings: Readonly<Record<string, Spoiling>> = {
   good: () => {},
   bodyBytes: (request, random) => {
@@ -28,26 +24,21 @@ export const apiSpoilings: Readonly<Record<string, Spoiling>> = {
     const length = random.pick([32_700, 32_769, 36_864, 40_000, 200_000]);
     request.body = Buffer.from(`{"data":"${"x".repeat(length)}"}`);
   },
-  contentType: (request, random) => {
-    const odd = [
-      undefined,
-      "",
-      "text/plain",
-      "application/json; charset=utf-16",
-      "application/json;charset=",
-      'application/json; charset="utf-8',
-      "application/vnd.x+json",
-      "multipart/form-data; boundary=x",
-      "application/json, text/plain",
-      "\xff",
-      `application/${"x".repeat(5000)}+json`,
-      `application/json${"; a=b".repeat(1000)}`,
-    ];
-    setHeader(request, "Content-Type", random.pick(odd));
-  },
-  encoding: (request, random) => {
-    setHeader(request, "Content-Encoding", random.pick(["gzip", "identity", "br", "", "identity, gzip", "\xff"]));
-  },
+  contentType: headerOf("Content-Type", [
+    undefined,
+    "",
+    "text/plain",
+    "application/json; charset=utf-16",
+    "application/json;charset=",
+    'application/json; charset="utf-8',
+    "application/vnd.x+json",
+    "multipart/form-data; boundary=x",
+    "application/json, text/plain",
+    "\xff",
+    `application/${"x".repeat(5000)}+json`,
+    `application/json${"; a=b".repeat(1000)}`,
+  ]),
+  encoding: headerOf("Content-Encoding", ["gzip", "identity", "br", "", "identity, gzip", "\xff"]),
   method: (request, random) => {
     request.method = random.pick([
       "PUT",
@@ -110,7 +101,7 @@ export const apiSpoilings: Readonly<Record<string, Spoiling>> = {
       "t-x-1",
       "l-x-1",
       "ack",
-      random.pick(["%ff", "%", "%00", "+", urlPart(random).replaceAll(/[\s\0]/g, "")]),
+      random.pick(["%ff", "%", "%00", "+", targetPart(random)]),
     ];
     const pairs = Array.from({ length: random.between(1, 5) }, () => `${random.pick(names)}=${random.pick(values)}`);
     request.target = `${request.target.split("?", 1)[0]}?${pairs.join(random.pick(["&", "&&", ";", "?"]))}`;
@@ -134,45 +125,32 @@ export const apiSpoilings: Readonly<Record<string, Spoiling>> = {
     );
     if (random.chance(0.1)) request.headers.push(["Authorization", `Bearer ${key}`]);
   },
-  idempotency: (request, random) => {
-    const odd = [
-      "",
-      "k",
-      "a b",
-      "x".repeat(128),
-      "x".repeat(129),
-      "\xff",
-      "\xc3\xa9",
-      "k, k",
-      "\t",
-      "__proto__",
-      "x".repeat(8000),
-    ];
-    setHeader(request, "Idempotency-Key", random.pick(odd));
-    if (random.chance(0.2)) request.headers.push(["Idempotency-Key", "other"]);
-  },
-  requestId: (request, random) => {
-    setHeader(
-      request,
-      "X-Request-Id",
-      random.pick([
-        "",
-        "ok",
-        "a b",
-        "x".repeat(129),
-        "\xff",
-        "<script>",
-        "$".concat("{jndi:ldap://x}"),
-        '"',
-        "a\tb",
-        "x".repeat(8000),
-      ]),
-    );
-    if (random.chance(0.2)) request.headers.push(["X-Request-Id", "other"]);
-  },
-  expect: (request, random) => {
-    setHeader(request, "Expect", random.pick(["100-continue", "200-ok", ""]));
-  },
+  idempotency: repeatedHeaderOf("Idempotency-Key", [
+    "",
+    "k",
+    "a b",
+    "x".repeat(128),
+    "x".repeat(129),
+    "\xff",
+    "\xc3\xa9",
+    "k, k",
+    "\t",
+    "__proto__",
+    "x".repeat(8000),
+  ]),
+  requestId: repeatedHeaderOf("X-Request-Id", [
+    "",
+    "ok",
+    "a b",
+    "x".repeat(129),
+    "\xff",
+    "<script>",
+    "$".concat("{jndi:ldap://x}"),
+    '"',
+    "a\tb",
+    "x".repeat(8000),
+  ]),
+  expect: headerOf("Expect", ["100-continue", "200-ok", ""]),
   version: (request, random) => {
     request.version = random.pick(["HTTP/1.0", "HTTP/2.0", "HTTP/1.2", "http/1.1", ""]);
     if (random.chance(0.5)) setHeader(request, "Connection", random.pick(["keep-alive", "close", "upgrade", ""]));

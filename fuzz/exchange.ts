@@ -1,4 +1,4 @@
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import type { Case } from "./case.ts";
 import type { Pulse } from "./pulse.ts";
 
@@ -16,11 +16,8 @@ export interface Exchange {
 }
 
 /** Sends a case over a socket of its own and takes what comes back. The socket is gone when it resolves. */
-export function exchange(
-  port: number,
-  { chunks, ending, isUpgradeAwaited, isAnswered }: Case,
-  pulse: Pulse,
-): Promise<Exchange> {
+export function exchange(port: number, input: Case, pulse: Pulse): Promise<Exchange> {
+  const { ending, isAnswered } = input;
   const { promise, resolve } = Promise.withResolvers<Exchange>();
   const socket = connect({ port, host: "127.0.0.1", noDelay: true, allowHalfOpen: true });
   const received: Buffer[] = [];
@@ -41,15 +38,7 @@ export function exchange(
     const isOwed = ending === "end" || (isAnswered && received.length === 0);
     if (isSent && !isOwed) stopWaiting = pulse.after(quietBeats, finish);
   };
-  const rest = [...chunks];
-  const sendNext = () => {
-    const chunk = rest.shift();
-    if (socket.destroyed || !socket.writable) return;
-    if (chunk) {
-      const isHeld = isUpgradeAwaited && rest.length === chunks.length - 1;
-      socket.write(chunk, () => (isHeld ? socket.once("data", sendNext) : setImmediate(sendNext)));
-      return;
-    }
+  const allSent = () => {
     isSent = true;
     if (ending === "reset") {
       finish();
@@ -65,6 +54,22 @@ export function exchange(
   socket.on("error", () => {});
   socket.on("end", () => finish());
   socket.on("close", () => finish());
-  socket.on("connect", sendNext);
+  socket.on("connect", () => send(socket, input, allSent));
   return promise;
+}
+
+/** Writes one chunk after the other; `onSent` is not called when the connection ends before. */
+function send(socket: Socket, { chunks, isUpgradeAwaited }: Case, onSent: () => void): void {
+  const rest = [...chunks];
+  const next = () => {
+    const chunk = rest.shift();
+    if (socket.destroyed || !socket.writable) return;
+    if (!chunk) {
+      onSent();
+      return;
+    }
+    const isHeld = isUpgradeAwaited && rest.length === chunks.length - 1;
+    socket.write(chunk, () => (isHeld ? socket.once("data", next) : setImmediate(next)));
+  };
+  next();
 }

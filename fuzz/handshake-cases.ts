@@ -5,6 +5,7 @@ import type { Configuration } from "./configuration.ts";
 import { goodHandshake } from "./handshake.ts";
 import { handshakeSpoilings, spoilingNames } from "./handshake-spoilings.ts";
 import { setHeader, writeRequest } from "./request.ts";
+import { spoil } from "./spoiling.ts";
 
 /** Spoilings that can make a request that goes on beyond its bytes, or that is none. */
 const openEnded = new Set(["headerText", "body", "twice"]);
@@ -79,8 +80,7 @@ export function handshakeCase(random: Random, configuration: Configuration): Cas
     return { ...howSent(random, bytes), kind: "handshake", name, isUpgradeAwaited: false, isAnswered: false };
   }
   const request = goodHandshake(random, configuration);
-  const names = Array.from({ length: random.chance(0.2) ? 2 : 1 }, () => random.pick(spoilingNames));
-  for (const name of names) handshakeSpoilings[name]?.(request, random, configuration);
+  const names = spoil(request, random, configuration, handshakeSpoilings, spoilingNames);
   const sent = howSent(random, writeRequest(request));
   const isAnswered = sent.ending === "listen" && !names.some((name) => openEnded.has(name));
   return { ...sent, kind: "handshake", name: names[0] ?? "", isUpgradeAwaited: false, isAnswered };

@@ -1,12 +1,8 @@
-import type { Random } from "../chaos/random.ts";
 import { randomBytes } from "./bytes.ts";
-import type { Configuration } from "./configuration.ts";
-import { type Request, setHeader } from "./request.ts";
+import { setHeader } from "./request.ts";
+import { headerOf, repeatedHeaderOf, type Spoiling } from "./spoiling.ts";
 import { someFlag } from "./token-cases.ts";
-import { texts, urlPart } from "./values.ts";
-
-/** One way to spoil a handshake; the input that comes of it is a whole request all the same. */
-type Spoiling = (request: Request, random: Random, configuration: Configuration) => void;
+import { targetPart, texts, urlPart } from "./values.ts";
 
 const extensions = [
   "permessage-deflate",
@@ -30,7 +26,7 @@ const extensions = [
   `permessage-deflate${"; client_max_window_bits".repeat(200)}`,
 ];
 
-/** The ways to spoil a handshake. */
+/** The ways to spoil a handshake; the input that comes of each is a whole request all the same. */
 export const handshakeSpoilings: Readonly<Record<string, Spoiling>> = {
   good: () => {},
   flag: (request, random, configuration) => {
@@ -83,7 +79,7 @@ export const handshakeSpoilings: Readonly<Record<string, Spoiling>> = {
       `/ws?${"since=b-a-1&".repeat(500)}`,
       "localhost:80",
     ];
-    request.target = random.chance(0.7) ? random.pick(odd) : `/${urlPart(random).replaceAll(/[\s\0]/g, "")}`;
+    request.target = random.chance(0.7) ? random.pick(odd) : `/${targetPart(random)}`;
   },
   method: (request, random) => {
     request.method = random.pick([
@@ -132,13 +128,18 @@ export const handshakeSpoilings: Readonly<Record<string, Spoiling>> = {
     ];
     setHeader(request, "Sec-WebSocket-Key", random.pick(odd));
   },
-  version13: (request, random) => {
-    setHeader(
-      request,
-      "Sec-WebSocket-Version",
-      random.pick([undefined, "", "8", "12", "013", "13, 8", "13.0", "-13", "99999999999", "x"]),
-    );
-  },
+  version13: headerOf("Sec-WebSocket-Version", [
+    undefined,
+    "",
+    "8",
+    "12",
+    "013",
+    "13, 8",
+    "13.0",
+    "-13",
+    "99999999999",
+    "x",
+  ]),
   upgrade: (request, random) => {
     setHeader(
       request,
@@ -151,26 +152,21 @@ export const handshakeSpoilings: Readonly<Record<string, Spoiling>> = {
       random.pick([undefined, "", "keep-alive", "upgrade, close", "keep-alive, Upgrade", "Upgrade", "close"]),
     );
   },
-  extensions: (request, random) => {
-    setHeader(request, "Sec-WebSocket-Extensions", random.pick(extensions));
-  },
-  origin: (request, random) => {
-    const odd = [
-      "null",
-      "",
-      "https://app.example.com",
-      "https://evil.example",
-      "https://a.example.org",
-      "https://example.org.evil",
-      "file://",
-      "https://[::1",
-      "x",
-      "https://app.example.com:443",
-      "https://app.example.com, https://x",
-      "\xff",
-    ];
-    setHeader(request, "Origin", random.pick(odd));
-  },
+  extensions: headerOf("Sec-WebSocket-Extensions", extensions),
+  origin: headerOf("Origin", [
+    "null",
+    "",
+    "https://app.example.com",
+    "https://evil.example",
+    "https://a.example.org",
+    "https://example.org.evil",
+    "file://",
+    "https://[::1",
+    "x",
+    "https://app.example.com:443",
+    "https://app.example.com, https://x",
+    "\xff",
+  ]),
   forwarded: (request, random) => {
     const odd = [
       "",
@@ -187,13 +183,8 @@ export const handshakeSpoilings: Readonly<Record<string, Spoiling>> = {
     ];
     setHeader(request, random.pick(["X-Forwarded-For", "Forwarded"]), random.pick(odd));
   },
-  host: (request, random) => {
-    setHeader(request, "Host", random.pick([undefined, "", "a b", "[", "x".repeat(3000), "localhost:99999", "\xff"]));
-    if (random.chance(0.2)) request.headers.push(["Host", "other"]);
-  },
-  expect: (request, random) => {
-    setHeader(request, "Expect", random.pick(["100-continue", "200-ok", "", "\xff"]));
-  },
+  host: repeatedHeaderOf("Host", [undefined, "", "a b", "[", "x".repeat(3000), "localhost:99999", "\xff"]),
+  expect: headerOf("Expect", ["100-continue", "200-ok", "", "\xff"]),
   headers: (request, random) => {
     const count = random.pick([1, 50, 93, 94, 95, 100, 101, 102, 500]);
     for (let i = 0; i < count; i++) request.headers.push([`X-${i}`, random.pick(["", "x", "\xff"])]);

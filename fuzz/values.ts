@@ -121,3 +121,8 @@ export function urlPart(random: Random): string {
     return Array.from(Buffer.from(text).subarray(0, 60), (byte) => `%${byte.toString(16).padStart(2, "0")}`).join("");
   return text.toWellFormed();
 }
+
+/** The same without what ends a request's target. */
+export function targetPart(random: Random): string {
+  return urlPart(random).replaceAll(/[\s\0]/g, "");
+}

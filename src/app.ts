@@ -8,7 +8,7 @@ import type { Broker } from "./broker/broker.ts";
 import { MemoryBroker } from "./broker/memory-broker.ts";
 import { RedisBroker } from "./broker/redis-broker.ts";
 import { handleClientFrame, type OnMessage } from "./client-frames.ts";
-import { type Config, readConfig } from "./config.ts";
+import { type Config, checkConfig, readConfig } from "./config.ts";
 import { createHttpApp } from "./http/app.ts";
 import { type Certificate, certificateOf } from "./http/certificate.ts";
 import { serveDirectly } from "./http/direct.ts";
@@ -83,6 +83,7 @@ export class Belfry {
    * Starts the service and resolves when it listens. It does not wait for Redis: until Redis can be reached `/readyz`
    * answers 503.
    *
+   * @throws ConfigError when settings contradict each other, or name files that cannot be used; it calls them by their variables
    * @throws Error of the system when a port cannot be listened on
    */
   static async start(options: BelfryOptions = {}): Promise<Belfry> {
@@ -100,6 +101,7 @@ export class Belfry {
     // An option that is undefined counts as not given: a limit must not be switched off by accident.
     const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
     const config: Config = { ...readConfig({}), ...set };
+    checkConfig(config);
     this.#config = config;
     this.#host = server;
     this.#onMessage = onMessage;

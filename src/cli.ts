@@ -1,6 +1,7 @@
 #!/usr/bin/env -S node --max-semi-space-size=8
 import { Command, InvalidArgumentError, Option } from "commander";
-import { describeVariables, readTokenConfig } from "./config.ts";
+import { readTokenConfig } from "./config.ts";
+import { describeVariables } from "./config-variables.ts";
 import { exitIfConfigError } from "./exit-config.ts";
 import type { BenchOptions } from "./load/bench-options.ts";
 import { minPayloadBytes } from "./load/payload.ts";

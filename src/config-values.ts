@@ -127,7 +127,8 @@ export function parsePublicKey(pem: string): KeyObject | string {
     return "is not a public key in PEM format";
   }
   const { modulusLength, namedCurve } = key.asymmetricKeyDetails ?? {};
-  const isUsable = ["rsa", "rsa-pss", "ec", "ed25519"].includes(key.asymmetricKeyType ?? "");
+  // A key that is bound to RSA-PSS is none of these: WebCrypto, which checks the signatures, does not take it.
+  const isUsable = ["rsa", "ec", "ed25519"].includes(key.asymmetricKeyType ?? "");
   if (!isUsable || (namedCurve && !["prime256v1", "secp384r1", "secp521r1"].includes(namedCurve))) {
     return "is not an RSA, P-256, P-384, P-521 or Ed25519 key";
   }

@@ -1,157 +1,11 @@
-import { z } from "zod";
+import type { z } from "zod";
 import { readApiKeysFile } from "./api-keys-file.ts";
-import {
-  flag,
-  integer,
-  list,
-  milliseconds,
-  parseApiKey,
-  parsedBy,
-  parseHttpUrl,
-  parseOrigin,
-  parsePublicKey,
-  parseTrustProxy,
-  type TrustProxy,
-} from "./config-values.ts";
-import { parseRedisUrl, redisUrlForms } from "./redis-url.ts";
+import { type Config, configOf, isSecret, schema } from "./config-variables.ts";
 import { readKeyPair } from "./tls-files.ts";
 
-/** What `belfry serve --help` and the docs say about a variable, beside its default. */
-interface Meta {
-  readonly description: string;
-  /** Shown instead of the value in messages and help. */
-  readonly secret?: true;
-}
+export type { Config } from "./config-variables.ts";
 
-const variables = {
-  HOST: z.string().default("0.0.0.0").meta({ description: "address to listen on" }),
-  PORT: integer(0, 65535).prefault("8080").meta({ description: "public listener: /ws, health; 0 takes a free port" }),
-  API_PORT: integer(0, 65535)
-    .optional()
-    .meta({ description: "own listener for the publisher API and /metrics, which then answer 404 on PORT" }),
-  TLS_CERT: z.string().optional().meta({
-    description: "file of the certificate, in PEM, with which both listeners serve TLS; read again when it changes",
-  }),
-  TLS_KEY: z.string().optional().meta({ description: "file of the certificate's private key, in PEM" }),
-  REDIS_URL: z
-    .string()
-    .refine((text) => parseRedisUrl(text) !== undefined, redisUrlForms)
-    .optional()
-    .meta({ description: "Redis that the replicas share; unset: this process alone, in memory", secret: true }),
-  REDIS_PREFIX: z
-    .string()
-    .regex(/^[A-Za-z0-9._:/-]{1,64}$/, "is not 1 to 64 of the characters A-Z a-z 0-9 . _ : / -")
-    .default("belfry")
-    .meta({ description: "what every Redis key and channel begins with" }),
-  REDIS_WAIT_REPLICAS: integer(0, 100).prefault("0").meta({
-    description: "replicas of Redis that must have a message before it is delivered and answered 202",
-  }),
-  AUTH_MODE: z
-    .enum(["none", "jwt"], "is neither none nor jwt")
-    .default("none")
-    .meta({ description: "none: the flag is the user id, so anyone can be anyone; jwt: it is a signed token" }),
-  JWT_SECRET: z
-    .string()
-    .refine((text) => !text.includes("-----BEGIN"), "is a PEM document; a public key belongs into JWT_PUBLIC_KEY")
-    .optional()
-    .meta({ description: "secret that tokens are signed with (HS256, HS384, HS512), 32 bytes or more", secret: true }),
-  JWT_PUBLIC_KEY: parsedBy(parsePublicKey)
-    .optional()
-    .meta({ description: "public key, in PEM, of the key that tokens are signed with (RS, PS, ES, EdDSA)" }),
-  JWT_JWKS_URL: parsedBy(parseHttpUrl)
-    .optional()
-    .meta({ description: "where the issuer publishes its public keys as a JWKS" }),
-  JWT_ISSUER: z.string().optional().meta({ description: "iss that tokens must have; unset: any" }),
-  JWT_AUDIENCE: z.string().optional().meta({ description: "aud that tokens must have; unset: any" }),
-  JWT_USER_CLAIM: z.string().default("sub").meta({ description: "claim that holds the user id" }),
-  REVOCATION_TTL_SECONDS: integer(1, 365 * 86400)
-    .prefault("2592000")
-    .meta({ description: "how long a revocation is kept: at least as long as a token lives" }),
-  ALLOW_ANONYMOUS: flag.prefault("false").meta({ description: "let clients without a flag in, for broadcasts only" }),
-  ALLOW_INSECURE: flag
-    .prefault("false")
-    .meta({ description: "with NODE_ENV=production: start although AUTH_MODE=none or no API keys" }),
-  API_KEYS: list(parseApiKey).optional().meta({
-    description: "keys of the publisher API, comma separated: secret, name:secret or name:secret:publish+read+admin",
-    secret: true,
-  }),
-  API_KEYS_FILE: z.string().optional().meta({
-    description: "instead of API_KEYS: file of such keys, one a line or comma separated; read again when it changes",
-  }),
-  ALLOWED_ORIGINS: list(parseOrigin).prefault("*").meta({
-    description: "origins of browser pages that may connect: *, https://app.example.com, https://*.example.com",
-  }),
-  MAX_PAYLOAD_BYTES: integer(1, 64 * 1024 * 1024)
-    .prefault("65536")
-    .meta({ description: "largest data of a message, and largest frame of a client" }),
-  SEND_BUFFER_BYTES: integer(1)
-    .prefault("1048576")
-    .meta({ description: "bytes that may wait for one connection before it is closed as slow" }),
-  COMPRESSION: flag.prefault("false").meta({
-    description: "compress messages of 256 bytes to 256 KiB for clients that offer permessage-deflate",
-  }),
-  MAX_CONNECTIONS: integer(1).optional().meta({ description: "connections of this replica; more get 503" }),
-  MAX_CONNECTIONS_PER_USER: integer(1)
-    .prefault("100")
-    .meta({ description: "connections of one user, over all replicas" }),
-  OVER_LIMIT: z
-    .enum(["reject", "replace"], "is neither reject nor replace")
-    .default("reject")
-    .meta({ description: "a user's connection over the limit: reject it, or replace the user's oldest" }),
-  MAX_CLIENT_FRAMES_PER_SECOND: integer(1)
-    .prefault("50")
-    .meta({ description: "frames a second that one client may send" }),
-  MAX_PUBLISHES_PER_SECOND: integer(1)
-    .optional()
-    .meta({ description: "messages a second that each API key may publish, to all replicas together" }),
-  HANDSHAKE_TIMEOUT_MS: milliseconds(10)
-    .prefault("5000")
-    .meta({ description: "time for a client to finish its request head; before that, for its TLS handshake" }),
-  PING_INTERVAL_MS: milliseconds(10)
-    .prefault("25000")
-    .meta({ description: "longest time between two pings to a client" }),
-  PONG_TIMEOUT_MS: milliseconds(10)
-    .prefault("10000")
-    .meta({ description: "silence of a client after PING_INTERVAL_MS that ends the connection" }),
-  MAX_CONNECTION_AGE_MS: milliseconds(1000)
-    .optional()
-    .meta({ description: "time after 80 to 100 % of which a connection is closed with 1001, to come back elsewhere" }),
-  HISTORY_SIZE: integer(1, 1_000_000).prefault("1000").meta({ description: "messages kept of each stream" }),
-  HISTORY_TTL_SECONDS: integer(1, 365 * 86400)
-    .prefault("86400")
-    .meta({ description: "how long a message is kept" }),
-  IDEMPOTENCY_TTL_SECONDS: integer(1, 365 * 86400)
-    .prefault("86400")
-    .meta({ description: "how long an Idempotency-Key is remembered" }),
-  MEMORY_HISTORY_BYTES: integer(0)
-    .prefault("268435456")
-    .meta({ description: "in memory: bytes kept of all streams together; the oldest go first" }),
-  TRUST_PROXY: parsedBy<TrustProxy>(parseTrustProxy)
-    .prefault("false")
-    .meta({ description: "whose X-Forwarded-For to believe: false, a number of hops, or addresses" }),
-  DRAIN_TIMEOUT_MS: milliseconds(0)
-    .prefault("30000")
-    .meta({ description: "after SIGTERM: time over which connections are closed, and bound on the whole stop" }),
-  LOG_LEVEL: z
-    .enum(
-      ["fatal", "error", "warn", "info", "debug", "trace", "silent"],
-      "is not fatal, error, warn, info, debug, trace or silent",
-    )
-    .default("info")
-    .meta({ description: "least severe level that is logged" }),
-};
-
-const schema = z.object(variables);
-type Values = z.output<typeof schema>;
-
-type CamelCase<S extends string> = S extends `${infer Head}_${infer Tail}`
-  ? `${Lowercase<Head>}${Capitalize<CamelCase<Tail>>}`
-  : Lowercase<S>;
-
-/** Everything that can be configured, named as the variables are, in camel case (`MAX_PAYLOAD_BYTES`: `maxPayloadBytes`). */
-export type Config = { readonly [K in keyof Values as CamelCase<K>]: Values[K] };
-
-/** Thrown when the environment holds wrong values: one problem a line, secrets left out. */
+/** Thrown when the configuration is wrong: one problem a line, each beginning with its variable, secrets left out. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
   readonly problems: readonly string[];
@@ -170,13 +24,30 @@ export class ConfigError extends Error {
 export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
   const given = givenIn(env);
   const result = schema.safeParse(given);
-  const problems = result.success ? [] : result.error.issues.map((issue) => describe(issue, given));
-  if (result.success) problems.push(...contradictions(result.data));
+  const config = result.success ? configOf(result.data) : undefined;
+  const problems = config ? contradictions(config) : [];
+  problems.push(...(result.error?.issues ?? []).map((issue) => describe(issue, given)));
   problems.push(...tlsProblems(given["TLS_CERT"], given["TLS_KEY"]));
   problems.push(...apiKeyProblems(given["API_KEYS"], given["API_KEYS_FILE"]));
   if (env["NODE_ENV"] === "production" && given["ALLOW_INSECURE"] !== "true") problems.push(...openings(given));
-  if (!result.success || problems.length > 0) throw new ConfigError(problems);
-  return Object.fromEntries(Object.entries(result.data).map(([name, value]) => [camelCase(name), value])) as Config;
+  if (!config || problems.length > 0) throw new ConfigError(problems);
+  return config;
+}
+
+/**
+ * Checks a configuration that was not read but put together, as by a program that embeds the service: what its values say
+ * together, and the files that it names.
+ *
+ * @throws ConfigError that names every problem, as {@link readConfig} would
+ */
+export function checkConfig(config: Config): void {
+  const { tlsCert, tlsKey, apiKeys, apiKeysFile } = config;
+  const problems = [
+    ...contradictions(config),
+    ...tlsProblems(tlsCert, tlsKey),
+    ...apiKeyProblems(apiKeys, apiKeysFile),
+  ];
+  if (problems.length > 0) throw new ConfigError(problems);
 }
 
 const tokenSchema = schema.pick({ JWT_SECRET: true, JWT_ISSUER: true, JWT_AUDIENCE: true, JWT_USER_CLAIM: true });
@@ -202,26 +73,27 @@ export function readTokenConfig(env: Readonly<Record<string, string | undefined>
 
 /** The variables that are set. */
 function givenIn(env: Readonly<Record<string, string | undefined>>): Record<string, string | undefined> {
-  return Object.fromEntries(Object.keys(variables).map((name) => [name, env[name] || undefined]));
+  return Object.fromEntries(Object.keys(schema.shape).map((name) => [name, env[name] || undefined]));
 }
 
 /** What is wrong with values that are fine each by itself. */
-function contradictions(values: Values): string[] {
+function contradictions(config: Config): string[] {
   const problems: string[] = [];
-  const { API_PORT, PORT, REDIS_WAIT_REPLICAS, REDIS_URL, AUTH_MODE } = values;
-  if (API_PORT && API_PORT === PORT) {
+  const { apiPort, port, redisWaitReplicas, redisUrl, authMode, jwtSecret, jwtPublicKey, jwtJwksUrl } = config;
+  if (apiPort && apiPort === port) {
     problems.push("API_PORT: is the same as PORT; leave it unset to serve everything on one port");
   }
-  if (REDIS_WAIT_REPLICAS > 0 && !REDIS_URL) {
+  if (redisWaitReplicas > 0 && !redisUrl) {
     problems.push("REDIS_WAIT_REPLICAS: is set without REDIS_URL; in memory there is nothing to wait for");
   }
-  const keys = (["JWT_SECRET", "JWT_PUBLIC_KEY", "JWT_JWKS_URL"] as const).filter((name) => values[name] !== undefined);
-  if (AUTH_MODE === "jwt" && keys.length !== 1) {
-    const found = keys.length === 0 ? "none is set" : `${keys.join(" and ")} are set`;
+  const keys = Object.entries({ JWT_SECRET: jwtSecret, JWT_PUBLIC_KEY: jwtPublicKey, JWT_JWKS_URL: jwtJwksUrl });
+  const names = keys.filter(([, key]) => key !== undefined).map(([name]) => name);
+  if (authMode === "jwt" && names.length !== 1) {
+    const found = names.length === 0 ? "none is set" : `${names.join(" and ")} are set`;
     problems.push(`AUTH_MODE: is jwt, which takes one of JWT_SECRET, JWT_PUBLIC_KEY and JWT_JWKS_URL; ${found}`);
   }
-  if (AUTH_MODE === "none" && keys.length > 0) {
-    problems.push(`${keys[0]}: is set, but AUTH_MODE is none, so no token would be checked; set AUTH_MODE=jwt`);
+  if (authMode === "none" && names.length > 0) {
+    problems.push(`${names[0]}: is set, but AUTH_MODE is none, so no token would be checked; set AUTH_MODE=jwt`);
   }
   return problems;
 }
@@ -236,11 +108,11 @@ function tlsProblems(cert: string | undefined, key: string | undefined): readonl
   return [`${missing}: is unset, but ${given} is set; TLS takes both`];
 }
 
-function apiKeyProblems(keys: string | undefined, file: string | undefined): readonly string[] {
+function apiKeyProblems(keys: unknown, file: string | undefined): readonly string[] {
   if (file === undefined) return [];
   if (keys !== undefined) return ["API_KEYS_FILE: is set, and so is API_KEYS; keep one of them"];
   const found = readApiKeysFile(file);
-  return typeof found === "string" ? [`API_KEYS_FILE: ${JSON.stringify(file)} ${found}`] : [];
+  return typeof found === "string" ? [found] : [];
 }
 
 /** What would let anyone in. */
@@ -260,37 +132,8 @@ function openings(given: Readonly<Record<string, string | undefined>>): string[]
   return problems;
 }
 
-function camelCase(name: string): string {
-  return name.toLowerCase().replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
-}
-
 function describe(issue: z.core.$ZodIssue, given: Record<string, string | undefined>): string {
   const name = String(issue.path[0]);
-  const secret = (variables[name as keyof typeof variables].meta() as Meta | undefined)?.secret;
-  const shown = secret ? "its value" : JSON.stringify(given[name]);
+  const shown = isSecret(name) ? "its value" : JSON.stringify(given[name]);
   return `${name}: ${shown} ${issue.message}`;
-}
-
-/** A row of the table of variables. */
-export interface VariableDoc {
-  readonly name: string;
-  /** The default as one would write it; `unset` where there is none. */
-  readonly default: string;
-  readonly description: string;
-}
-
-/** Every variable with default and meaning, for `--help` and the docs. */
-export function describeVariables(): VariableDoc[] {
-  return Object.entries(variables).map(([name, variable]) => {
-    const { default: inner, prefault } = z.toJSONSchema(variable, { io: "input", unrepresentable: "any" }) as {
-      default?: unknown;
-      prefault?: unknown;
-    };
-    const preset = inner ?? prefault;
-    return {
-      name,
-      default: preset === undefined ? "unset" : String(preset),
-      description: (variable.meta() as Meta).description,
-    };
-  });
 }

@@ -1,7 +1,6 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";
-import { unreadable } from "./watched-files.ts";
+import { fileProblem, readNamedFile } from "./named-files.ts";
 
 /** Oldest version of TLS that is spoken. @see https://www.rfc-editor.org/rfc/rfc8996 */
 export const minTlsVersion = "TLSv1.2";
@@ -21,25 +20,20 @@ export interface KeyPair {
  */
 export function readKeyPair(certFile: string, keyFile: string): KeyPair | readonly string[] {
   const problems: string[] = [];
-  const read = <T>(name: string, file: string, parse: (bytes: Buffer) => T, expected: string) => {
-    const problem = (what: string) => void problems.push(`${name}: ${JSON.stringify(file)} ${what}`);
-    let bytes: Buffer;
-    try {
-      bytes = readFileSync(file);
-    } catch (error) {
-      return problem(unreadable(error));
-    }
+  const read = <T>(variable: string, file: string, parse: (bytes: Buffer) => T, expected: string) => {
+    const bytes = readNamedFile(variable, file);
+    if (typeof bytes === "string") return void problems.push(bytes);
     try {
       return { bytes, parsed: parse(bytes) };
     } catch {
-      return problem(`is not ${expected}`);
+      return void problems.push(fileProblem(variable, file, `is not ${expected}`));
     }
   };
   const cert = read("TLS_CERT", certFile, parseCertificate, "a certificate in PEM format");
   const key = read("TLS_KEY", keyFile, parseKey, "a private key in PEM format without a passphrase");
   if (!cert || !key) return problems;
   if (!cert.parsed.checkPrivateKey(key.parsed)) {
-    return [`TLS_KEY: ${JSON.stringify(keyFile)} is not the key of the certificate in TLS_CERT`];
+    return [fileProblem("TLS_KEY", keyFile, "is not the key of the certificate in TLS_CERT")];
   }
   const pair = { cert: cert.bytes, key: key.bytes };
   try {
@@ -47,7 +41,7 @@ export function readKeyPair(certFile: string, keyFile: string): KeyPair | readon
   } catch (error) {
     // Such as a key that is too short for today's OpenSSL; its reasons hold nothing of the files.
     const { reason = "unknown error" } = error as { reason?: string };
-    return [`TLS_CERT: ${JSON.stringify(certFile)} cannot be used: ${reason}`];
+    return [fileProblem("TLS_CERT", certFile, `cannot be used: ${reason}`)];
   }
   return pair;
 }

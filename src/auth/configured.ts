@@ -1,7 +1,7 @@
 import { readApiKeysFile } from "../api-keys-file.ts";
 import { type Config, ConfigError } from "../config.ts";
 import type { Log } from "../log.ts";
-import { watchFiles } from "../watched-files.ts";
+import { watchFiles } from "../named-files.ts";
 import { ApiKeys } from "./api-keys.ts";
 import { type Authenticator, FlagAuthenticator } from "./authenticator.ts";
 import { JwtAuthenticator, type JwtKey } from "./jwt.ts";
@@ -9,17 +9,19 @@ import { JwtAuthenticator, type JwtKey } from "./jwt.ts";
 /**
  * Makes the authenticator that AUTH_MODE and the JWT variables ask for.
  *
- * @throws TypeError when AUTH_MODE is jwt and there is no key
+ * @param config with one key when AUTH_MODE is jwt, as `checkConfig` makes sure
  */
 export function authenticatorOf(config: Config): Authenticator {
-  const { authMode, jwtSecret, jwtPublicKey, jwtJwksUrl, jwtIssuer, jwtAudience, jwtUserClaim } = config;
-  if (authMode === "none") return new FlagAuthenticator();
-  let key: JwtKey | undefined;
-  if (jwtSecret !== undefined) key = { kind: "secret", secret: jwtSecret };
-  if (jwtPublicKey) key = { kind: "public", key: jwtPublicKey };
-  if (jwtJwksUrl) key = { kind: "jwks", url: jwtJwksUrl };
-  if (!key) throw new TypeError("authMode is jwt: set one of jwtSecret, jwtPublicKey and jwtJwksUrl");
-  return new JwtAuthenticator({ key, issuer: jwtIssuer, audience: jwtAudience, userClaim: jwtUserClaim });
+  if (config.authMode === "none") return new FlagAuthenticator();
+  const { jwtIssuer: issuer, jwtAudience: audience, jwtUserClaim: userClaim } = config;
+  return new JwtAuthenticator({ key: jwtKeyOf(config), issuer, audience, userClaim });
+}
+
+function jwtKeyOf({ jwtSecret, jwtPublicKey, jwtJwksUrl }: Config): JwtKey {
+  if (jwtSecret !== undefined) return { kind: "secret", secret: jwtSecret };
+  if (jwtPublicKey) return { kind: "public", key: jwtPublicKey };
+  if (jwtJwksUrl) return { kind: "jwks", url: jwtJwksUrl };
+  throw new TypeError("there is no key to check tokens with");
 }
 
 /**
@@ -27,14 +29,13 @@ export function authenticatorOf(config: Config): Authenticator {
  * those that it held last stay valid, since nobody is to be locked out by an editor that saves in two steps.
  *
  * @returns the keys, and what ends watching the file
- * @throws ConfigError when both are set, or when the file cannot be used
+ * @throws ConfigError when the file cannot be used
  */
 export function apiKeysOf(config: Config, log: Log): { readonly keys: ApiKeys; readonly close: () => void } {
   const { apiKeys, apiKeysFile } = config;
   if (apiKeysFile === undefined) return { keys: new ApiKeys(apiKeys), close: () => {} };
-  if (apiKeys) throw new ConfigError(["apiKeys and apiKeysFile: set one of them"]);
   const found = readApiKeysFile(apiKeysFile);
-  if (typeof found === "string") throw new ConfigError([`apiKeysFile: ${JSON.stringify(apiKeysFile)} ${found}`]);
+  if (typeof found === "string") throw new ConfigError([found]);
   const keys = new ApiKeys(found);
   const close = watchFiles([apiKeysFile], () => {
     const changed = readApiKeysFile(apiKeysFile);

@@ -94,18 +94,16 @@ function expiryOf(exp: number | undefined): number | undefined {
   return expiresAtMs > Date.now() ? expiresAtMs : expiresAtMs + leewaySeconds * 1000;
 }
 
-const rsa = ["RS256", "RS384", "RS512"];
-const rsaPss = ["PS256", "PS384", "PS512"];
+const rsa = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
 const edwards = ["EdDSA", "Ed25519"];
 const curves: Readonly<Record<string, string>> = { prime256v1: "ES256", secp384r1: "ES384", secp521r1: "ES512" };
 
 /** The algorithms that a key may be used with; for a public key never those of shared secrets. */
 function algorithmsOf(key: JwtKey): readonly string[] {
   if (key.kind === "secret") return ["HS256", "HS384", "HS512"];
-  if (key.kind === "jwks") return [...rsa, ...rsaPss, ...Object.values(curves), ...edwards];
+  if (key.kind === "jwks") return [...rsa, ...Object.values(curves), ...edwards];
   const { asymmetricKeyType, asymmetricKeyDetails } = key.key;
-  if (asymmetricKeyType === "rsa") return [...rsa, ...rsaPss];
-  if (asymmetricKeyType === "rsa-pss") return rsaPss;
+  if (asymmetricKeyType === "rsa") return rsa;
   if (asymmetricKeyType === "ed25519") return edwards;
   const curve = curves[asymmetricKeyDetails?.namedCurve ?? ""];
   return curve === undefined ? [] : [curve];

@@ -1,8 +1,8 @@
 import type { Server as TlsServer } from "node:tls";
 import { type Config, ConfigError } from "../config.ts";
 import type { Log } from "../log.ts";
+import { watchFiles } from "../named-files.ts";
 import { type KeyPair, minTlsVersion, readKeyPair } from "../tls-files.ts";
-import { watchFiles } from "../watched-files.ts";
 
 /** The certificate that the listeners serve. When its files change it is replaced, for connections that come from then on. */
 export class Certificate {
@@ -61,12 +61,10 @@ export class Certificate {
 }
 
 /**
- * The certificate of TLS_CERT and TLS_KEY; undefined when neither is set.
+ * The certificate of TLS_CERT and TLS_KEY; undefined when they are not set.
  *
- * @throws ConfigError when only one is set, or when they cannot be served
+ * @throws ConfigError when they cannot be served
  */
 export function certificateOf({ tlsCert, tlsKey }: Config, log: Log): Certificate | undefined {
-  if (tlsCert === undefined && tlsKey === undefined) return undefined;
-  if (tlsCert === undefined || tlsKey === undefined) throw new ConfigError(["tlsCert and tlsKey: set both or neither"]);
-  return new Certificate(tlsCert, tlsKey, log);
+  return tlsCert === undefined || tlsKey === undefined ? undefined : new Certificate(tlsCert, tlsKey, log);
 }

@@ -32,7 +32,7 @@ export class Revocations {
   readonly #broker: Broker;
   readonly #log: Log;
   readonly #onChange: () => void;
-  /** By user and token id, either of which may be open. */
+  /** By user and token id, either of which may be open; no more than the broker keeps. */
   readonly #rules = new Map<string, Rule>();
   #isLoaded = false;
   #loading: Promise<void> | undefined;
@@ -72,7 +72,7 @@ export class Revocations {
   /**
    * Has the broker keep a revocation.
    *
-   * @throws BelfryError `unavailable`
+   * @throws BelfryError `unavailable`, also when it keeps as many as it may
    */
   async keep(revocation: Revocation): Promise<void> {
     await this.#broker.addRevocation(JSON.stringify(revocation), revocation.expiresAtMs);

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { fileURLToPath } from "node:url";
 import { describe, expect, inject, it, onTestFinished } from "vitest";
-import { describeVariables } from "../../src/config.ts";
+import { describeVariables } from "../../src/config-variables.ts";
 import { runCli, startProcess } from "../support/process.ts";
 import { uniquePrefix, until } from "../support/service.ts";
 import { refusedUpgrade, TestClient } from "../support/test-client.ts";

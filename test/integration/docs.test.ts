@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { Redis } from "ioredis";
 import { describe, expect, inject, it, onTestFinished } from "vitest";
 import { publishScript } from "../../src/broker/redis-scripts.ts";
-import { describeVariables } from "../../src/config.ts";
+import { describeVariables } from "../../src/config-variables.ts";
 import { type Service, startReplicas, uniquePrefix } from "../support/service.ts";
 import { TestClient } from "../support/test-client.ts";
 

@@ -4,8 +4,10 @@ import type { AddressInfo, Socket } from "node:net";
 import express from "express";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { WebSocketServer } from "ws";
+import { ConfigError } from "../../src/config.ts";
 import { Belfry, BelfryError, type BelfryOptions } from "../../src/index.ts";
 import { createLog } from "../../src/log.ts";
+import { hush } from "../support/secrets.ts";
 import { callerOf, until } from "../support/service.ts";
 import { refusedUpgrade, TestClient } from "../support/test-client.ts";
 
@@ -167,6 +169,13 @@ describe("Belfry in somebody's own server", () => {
     const { _socket: socket } = client.ws as unknown as { _socket: Socket };
     socket.write(Buffer.from([0x83, 0x80, 0, 0, 0, 0]));
     await closed;
+    expect(server.listenerCount("upgrade")).toBe(0);
+  });
+
+  it("does not start where its options contradict each other: a key without authMode would check no token", async () => {
+    const { server } = await ownServer();
+    const options = { server, jwtSecret: hush("a secret that nobody would use") };
+    await expect(embed(options)).rejects.toThrow(ConfigError);
     expect(server.listenerCount("upgrade")).toBe(0);
   });
 

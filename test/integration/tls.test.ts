@@ -170,6 +170,12 @@ describe("new files", () => {
   });
 });
 
+it("does not start with a key that today's OpenSSL calls too short, and says so", async () => {
+  const weak = { tlsCert: file("weak-cert.pem"), tlsKey: file("weak-key.pem") };
+  const problem = `TLS_CERT: "${weak.tlsCert}" cannot be used: ee key too small`;
+  await expect(startService(weak)).rejects.toThrow(new ConfigError([problem]));
+});
+
 it("does not start with one of the two, or with files that do not go together", async () => {
   for (const options of [
     { tlsCert: tls.tlsCert },

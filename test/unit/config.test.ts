@@ -1,11 +1,17 @@
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { ConfigError, describeVariables, readConfig } from "../../src/config.ts";
+import { type Config, ConfigError, checkConfig, readConfig } from "../../src/config.ts";
+import { describeVariables } from "../../src/config-variables.ts";
+import { hush, marker } from "../support/secrets.ts";
 
 /** What the environment is told to be wrong with. */
 function problems(env: Record<string, string>): readonly string[] {
+  return problemsOf(() => readConfig(env));
+}
+
+function problemsOf(check: () => unknown): readonly string[] {
   try {
-    readConfig(env);
+    check();
   } catch (error) {
     if (error instanceof ConfigError) return error.problems;
     throw error;
@@ -157,6 +163,55 @@ describe("readConfig", () => {
     const secrets = { REDIS_URL: "http://user:s3cret@redis", API_KEYS: "a:b:s3cret,s3cret:x:y:z" };
     expect(problems(secrets)).toHaveLength(3);
     expect(problems(secrets).join()).not.toContain("s3cret");
+  });
+});
+
+describe("values that are fine each by itself", () => {
+  const nowhere = "/nowhere";
+  const contradictions: [string, Record<string, string>, Partial<Config>, string][] = [
+    ["one port for two listeners", { PORT: "80", API_PORT: "80" }, { port: 80, apiPort: 80 }, "API_PORT"],
+    ["replicas of no Redis", { REDIS_WAIT_REPLICAS: "1" }, { redisWaitReplicas: 1 }, "REDIS_WAIT_REPLICAS"],
+    ["tokens and no key", { AUTH_MODE: "jwt" }, { authMode: "jwt" }, "AUTH_MODE"],
+    [
+      "tokens and two keys",
+      { AUTH_MODE: "jwt", JWT_SECRET: hush("two"), JWT_JWKS_URL: "https://x" },
+      { authMode: "jwt", jwtSecret: hush("two"), jwtJwksUrl: new URL("https://x") },
+      "AUTH_MODE",
+    ],
+    ["a key and no tokens", { JWT_SECRET: hush("lone") }, { jwtSecret: hush("lone") }, "JWT_SECRET"],
+    ["a certificate without a key", { TLS_CERT: nowhere }, { tlsCert: nowhere }, "TLS_KEY"],
+    ["a key without a certificate", { TLS_KEY: nowhere }, { tlsKey: nowhere }, "TLS_CERT"],
+    ["a file of keys that is not there", { API_KEYS_FILE: nowhere }, { apiKeysFile: nowhere }, "API_KEYS_FILE"],
+    [
+      "keys here and in a file",
+      { API_KEYS: hush("here"), API_KEYS_FILE: nowhere },
+      { apiKeys: [{ name: "a", secret: hush("here"), rights: ["read"] }], apiKeysFile: nowhere },
+      "API_KEYS_FILE",
+    ],
+  ];
+
+  it.each(contradictions)("are refused where they say %s, read or put together", (_, env, options, name) => {
+    const found = problems(env);
+    expect(found.map((line) => line.split(":", 1)[0])).toEqual([name]);
+    expect(found.join()).not.toContain(marker);
+    expect(problemsOf(() => checkConfig({ ...readConfig({}), ...options }))).toEqual(found);
+  });
+
+  it("are not shown where a document stands instead of its path", () => {
+    const pem = `-----BEGIN PRIVATE KEY-----\n${hush("key")}`;
+    const expected = ["TLS_CERT", "TLS_KEY"].map((name) => `${name}: is a PEM document; set it to the path of a file`);
+    const found = problems({ TLS_CERT: pem, TLS_KEY: pem });
+    expect(found).toEqual(expected.map((line) => `${line} that holds it`));
+  });
+
+  it("are all named where several contradict each other", () => {
+    const config = { ...readConfig({}), redisWaitReplicas: 1, tlsCert: nowhere, apiKeysFile: nowhere };
+    expect(problemsOf(() => checkConfig(config))).toHaveLength(3);
+  });
+
+  it("go together by default, and with two listeners that take any free port", () => {
+    checkConfig(readConfig({}));
+    checkConfig(readConfig({ PORT: "0", API_PORT: "0" }));
   });
 });
 
