@@ -4,6 +4,7 @@ import { hostname } from "node:os";
 import type { Duplex } from "node:stream";
 import type { Express } from "express";
 import { apiKeysOf, authenticatorOf } from "./auth/configured.ts";
+import { TopicAccess } from "./auth/topic-access.ts";
 import type { Broker } from "./broker/broker.ts";
 import { MemoryBroker } from "./broker/memory-broker.ts";
 import { RedisBroker } from "./broker/redis-broker.ts";
@@ -22,6 +23,7 @@ import { publishRoutes } from "./http/publish-routes.ts";
 import { remoteAddressOf } from "./http/remote-address.ts";
 import { revocationRoute } from "./http/revocation-route.ts";
 import type { Route } from "./http/route.ts";
+import { topicRoutes } from "./http/topic-routes.ts";
 import { userRoutes } from "./http/user-routes.ts";
 import type { Client } from "./hub/client.ts";
 import { drainConnections } from "./hub/drain.ts";
@@ -126,7 +128,7 @@ export class Belfry {
     this.#metrics.observe({
       connections: () => ({ ws: this.hub.size }),
       users: () => this.hub.statsHere().users,
-      subscriptions: () => 0,
+      subscriptions: () => this.hub.topics.size,
       brokerUp: () => this.#broker.up,
       maxConnections: config.maxConnections,
     });
@@ -194,7 +196,7 @@ export class Belfry {
   }
 
   #createHub(): Hub {
-    const { maxPayloadBytes, sendBufferBytes, maxConnectionsPerUser, overLimit } = this.#config;
+    const { maxPayloadBytes, sendBufferBytes, maxConnectionsPerUser, overLimit, maxSubscriptions } = this.#config;
     const metrics = this.#metrics;
     return new Hub({
       broker: this.#broker,
@@ -204,6 +206,7 @@ export class Belfry {
       maxPassBytes: Math.min(maxPassBytes, sendBufferBytes / 2),
       maxConnectionsPerUser,
       overLimit,
+      maxSubscriptions,
       onDelivered: (scope, connections, seconds) => {
         metrics.deliveries.inc({ scope }, connections);
         metrics.deliverySeconds.observe({}, seconds, connections);
@@ -220,6 +223,7 @@ export class Belfry {
       hub: this.hub,
       log: this.#log,
       onMessage: this.#onMessage,
+      topicAccess: new TopicAccess(this.#config),
       authenticator: this.#config.authMode === "jwt" ? authenticator : undefined,
     };
     return new Upgrades({
@@ -262,6 +266,7 @@ export class Belfry {
       ...publishRoutes(this.hub, this.#config.maxPayloadBytes),
       ...historyRoutes(this.hub),
       ...userRoutes(this.hub),
+      ...topicRoutes(this.hub),
       revocationRoute(this.hub, this.#config.authMode, this.#config.revocationTtlSeconds),
       ...operationsRoutes(this.hub, this.#metrics),
     ];

@@ -1,10 +1,12 @@
 import type { Authenticator } from "./auth/authenticator.ts";
+import type { TopicAccess } from "./auth/topic-access.ts";
 import { toBelfryError } from "./errors.ts";
 import type { Client } from "./hub/client.ts";
 import type { Connection } from "./hub/connection.ts";
 import type { Hub } from "./hub/hub.ts";
 import type { Log } from "./log.ts";
-import { type ClientFrame, type ErrorFrame, frameError, type ServerFrame } from "./protocol/frames.ts";
+import { type ClientFrame, type ErrorFrame, type FrameRef, frameError, type ServerFrame } from "./protocol/frames.ts";
+import { parseTopicSince } from "./protocol/since.ts";
 
 /** A `message` frame of a client's. */
 export interface ClientMessage {
@@ -25,6 +27,7 @@ export interface FrameContext {
   readonly log: Log;
   /** Undefined: the service has no use for `message` frames. */
   readonly onMessage: OnMessage | undefined;
+  readonly topicAccess: TopicAccess;
   /** Checks newer credentials; undefined where there are none that could expire. */
   readonly authenticator: Authenticator | undefined;
 }
@@ -40,9 +43,51 @@ export async function handleClientFrame(
   context: FrameContext,
 ): Promise<ServerFrame | undefined> {
   if (frame.type === "ack") return undefined;
+  if (frame.type === "subscribe") return subscribe(frame, connection, context);
+  if (frame.type === "unsubscribe") return unsubscribe(frame, connection, context);
   if (frame.type === "message" && context.onMessage) return takeMessage(frame, connection, context.onMessage, context);
   if (frame.type === "auth" && context.authenticator) return renew(frame, connection, context.authenticator, context);
   return frameError("unsupported", `this service has no use for ${frame.type} frames`, frame.ref);
+}
+
+/** What is answered when it succeeds is sent by the hub, which knows what must stand before it and behind it. */
+async function subscribe(
+  { topic, since: given, ref }: Extract<ClientFrame, { type: "subscribe" }>,
+  connection: Connection,
+  { hub, log, topicAccess }: FrameContext,
+): Promise<ErrorFrame | undefined> {
+  const since = given === undefined ? undefined : parseTopicSince(given);
+  if (given !== undefined && since === undefined) {
+    return frameError("malformed", "since: expected the id of a stored message of the topic, or earliest", ref);
+  }
+  const authorize = () => topicAccess.authorize(connection, topic);
+  try {
+    await hub.topics.subscribe(connection, { topic, since, ref, authorize });
+    return undefined;
+  } catch (thrown) {
+    return frameErrorOf(thrown, ref, connection, log);
+  }
+}
+
+async function unsubscribe(
+  { topic, ref }: Extract<ClientFrame, { type: "unsubscribe" }>,
+  connection: Connection,
+  { hub, log }: FrameContext,
+): Promise<ErrorFrame | undefined> {
+  try {
+    await hub.topics.unsubscribe(connection, topic, ref);
+    return undefined;
+  } catch (thrown) {
+    return frameErrorOf(thrown, ref, connection, log);
+  }
+}
+
+/** What went wrong with a frame, as the client is told. */
+function frameErrorOf(thrown: unknown, ref: FrameRef | undefined, connection: Connection, log: Log): ErrorFrame {
+  const { code, level, message, cause } = toBelfryError(thrown);
+  if (level === "error") log.error({ err: cause, connection: connection.id }, "a frame could not be handled");
+  const isRefusal = code === "unauthorized" || code === "forbidden" || code === "too_many";
+  return frameError(isRefusal ? code : "failed", message, ref);
 }
 
 async function takeMessage(
@@ -71,9 +116,6 @@ async function renew(
     hub.renew(connection, await authenticator.authenticate(token));
     return undefined;
   } catch (thrown) {
-    const error = toBelfryError(thrown);
-    if (error.level === "error") log.error({ err: error.cause, connection: connection.id }, "renewing failed");
-    const isRefusal = error.code === "unauthorized" || error.code === "forbidden";
-    return frameError(isRefusal ? error.code : "failed", error.message, ref);
+    return frameErrorOf(thrown, ref, connection, log);
   }
 }

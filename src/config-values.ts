@@ -1,6 +1,7 @@
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { isIP } from "node:net";
 import { z } from "zod";
+import { isName } from "./protocol/user-ids.ts";
 
 /** Rights of an API key, each one apart. `read`: look at users and history; `admin`: disconnect users. */
 const rights = ["publish", "read", "admin"] as const;
@@ -91,6 +92,12 @@ export function parseApiKey(entry: string, index: number): ApiKeyConfig | string
   if (unknown.length > 0) return `has an entry (number ${index + 1}) with a right other than ${rights.join(", ")}`;
   return { name, secret, rights: wanted as Right[] };
 }
+
+/** A comma-separated list of topics, and of patterns of them. */
+export const topicPatterns = z
+  .string()
+  .transform((text) => text.split(",").map((entry) => entry.trim()))
+  .refine((entries) => entries.every(isName), "has an entry that is not 1 to 128 characters");
 
 /** `false`, a number of proxies in front, or their addresses. */
 export type TrustProxy = false | number | readonly string[];

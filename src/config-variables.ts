@@ -11,6 +11,7 @@ import {
   parsePublicKey,
   parseTrustProxy,
   type TrustProxy,
+  topicPatterns,
 } from "./config-values.ts";
 import { parseRedisUrl, redisUrlForms } from "./redis-url.ts";
 
@@ -64,10 +65,19 @@ const variables = {
   JWT_ISSUER: z.string().optional().meta({ description: "iss that tokens must have; unset: any" }),
   JWT_AUDIENCE: z.string().optional().meta({ description: "aud that tokens must have; unset: any" }),
   JWT_USER_CLAIM: z.string().default("sub").meta({ description: "claim that holds the user id" }),
+  JWT_TOPICS_CLAIM: z
+    .string()
+    .default("topics")
+    .meta({ description: "claim that lists the topics that the user may subscribe to, such as orders.*" }),
   REVOCATION_TTL_SECONDS: integer(1, 365 * 86400)
     .prefault("2592000")
     .meta({ description: "how long a revocation is kept: at least as long as a token lives" }),
-  ALLOW_ANONYMOUS: flag.prefault("false").meta({ description: "let clients without a flag in, for broadcasts only" }),
+  ALLOW_ANONYMOUS: flag
+    .prefault("false")
+    .meta({ description: "let clients without a flag in, for broadcasts and PUBLIC_TOPICS only" }),
+  PUBLIC_TOPICS: topicPatterns
+    .optional()
+    .meta({ description: "topics that every client may subscribe to, comma separated: news, public.*" }),
   ALLOW_INSECURE: flag
     .prefault("false")
     .meta({ description: "with NODE_ENV=production: start although AUTH_MODE=none or no API keys" }),
@@ -94,6 +104,9 @@ const variables = {
   MAX_CONNECTIONS_PER_USER: integer(1)
     .prefault("100")
     .meta({ description: "connections of one user, over all replicas" }),
+  MAX_SUBSCRIPTIONS: integer(1, 10_000)
+    .prefault("128")
+    .meta({ description: "topics that one connection may subscribe to, and that one user may be subscribed to" }),
   OVER_LIMIT: z
     .enum(["reject", "replace"], "is neither reject nor replace")
     .default("reject")

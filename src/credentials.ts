@@ -14,4 +14,6 @@ export interface Token {
   readonly issuedAtMs: number | undefined;
   /** When it stops to be valid, in ms since the Unix epoch; undefined: never. */
   readonly expiresAtMs: number | undefined;
+  /** Topics that its user may subscribe to, and patterns of them; default: none. */
+  readonly topics?: readonly string[] | undefined;
 }

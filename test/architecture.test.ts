@@ -97,7 +97,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   "api-keys-file.ts": ["config-values.ts", "named-files.ts"],
   "tls-files.ts": ["named-files.ts"],
   "named-files.ts": [],
-  "config-values.ts": [],
+  "config-values.ts": ["protocol"],
   "credentials.ts": [],
   "redis-url.ts": [],
   "token-bucket.ts": [],

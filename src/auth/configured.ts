@@ -14,7 +14,8 @@ import { JwtAuthenticator, type JwtKey } from "./jwt.ts";
 export function authenticatorOf(config: Config): Authenticator {
   if (config.authMode === "none") return new FlagAuthenticator();
   const { jwtIssuer: issuer, jwtAudience: audience, jwtUserClaim: userClaim } = config;
-  return new JwtAuthenticator({ key: jwtKeyOf(config), issuer, audience, userClaim });
+  const { jwtTopicsClaim: topicsClaim } = config;
+  return new JwtAuthenticator({ key: jwtKeyOf(config), issuer, audience, userClaim, topicsClaim });
 }
 
 function jwtKeyOf({ jwtSecret, jwtPublicKey, jwtJwksUrl }: Config): JwtKey {

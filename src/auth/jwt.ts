@@ -27,6 +27,8 @@ export interface JwtOptions {
   readonly audience?: string | undefined;
   /** The claim that holds the user id. */
   readonly userClaim: string;
+  /** The claim that lists the topics that the user may subscribe to. */
+  readonly topicsClaim: string;
 }
 
 /** By how much clocks may differ, in seconds: for `exp` and `nbf`. */
@@ -54,10 +56,12 @@ export class JwtAuthenticator implements Authenticator {
   readonly #getKey: JWTVerifyGetKey;
   readonly #verification: JWTVerifyOptions;
   readonly #userClaim: string;
+  readonly #topicsClaim: string;
 
-  constructor({ key, issuer, audience, userClaim }: JwtOptions) {
+  constructor({ key, issuer, audience, userClaim, topicsClaim }: JwtOptions) {
     this.#getKey = keyGetter(key);
     this.#userClaim = userClaim;
+    this.#topicsClaim = topicsClaim;
     this.#verification = {
       algorithms: [...algorithmsOf(key)],
       clockTolerance: leewaySeconds,
@@ -76,15 +80,29 @@ export class JwtAuthenticator implements Authenticator {
   }
 
   #credentialsOf(payload: JWTPayload): Credentials {
-    const user = Object.hasOwn(payload, this.#userClaim) ? payload[this.#userClaim] : undefined;
+    const user = claimOf(payload, this.#userClaim);
     if (typeof user !== "string" || !isName(user)) {
       throw refused(`the token's claim ${this.#userClaim} is not a text of 1 to ${maxNameLength} characters`);
     }
     const { jti, iat, exp } = payload;
     if (jti !== undefined && typeof jti !== "string") throw refused("the token's claim jti is not a text");
-    const token = { id: jti, issuedAtMs: iat === undefined ? undefined : iat * 1000, expiresAtMs: expiryOf(exp) };
-    return { user, token };
+    const topics = claimOf(payload, this.#topicsClaim);
+    if (topics !== undefined && !areNames(topics)) {
+      throw refused(
+        `the token's claim ${this.#topicsClaim} is not a list of texts of 1 to ${maxNameLength} characters`,
+      );
+    }
+    const issuedAtMs = iat === undefined ? undefined : iat * 1000;
+    return { user, token: { id: jti, issuedAtMs, expiresAtMs: expiryOf(exp), topics } };
   }
+}
+
+function claimOf(payload: JWTPayload, name: string): unknown {
+  return Object.hasOwn(payload, name) ? payload[name] : undefined;
+}
+
+function areNames(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((entry) => typeof entry === "string" && isName(entry));
 }
 
 /** When a connection ends because of its token: one that was let in by the leeway has the leeway to renew it. */

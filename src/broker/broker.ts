@@ -190,6 +190,20 @@ export interface Broker {
   revocations(): Promise<string[]>;
 
   /**
+   * Subscribes a user to a topic until {@link removeUserTopic}. Nobody is told of it: whoever does it asks the replicas too.
+   *
+   * @param max topics that a user may be subscribed to
+   * @throws BelfryError `invalid` when the user is subscribed to as many already
+   */
+  addUserTopic(user: string, topic: string, max: number): Promise<void>;
+
+  /** Ends what {@link addUserTopic} began; does nothing when the user is not subscribed. */
+  removeUserTopic(user: string, topic: string): Promise<void>;
+
+  /** The topics that a user is subscribed to, in no order. */
+  userTopics(user: string): Promise<string[]>;
+
+  /**
    * Counts the messages of a publisher against {@link BrokerOptions.maxPublishesPerSecond}, together with what all replicas count.
    *
    * @param publisher name of the API key

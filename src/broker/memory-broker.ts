@@ -16,6 +16,7 @@ import {
 import { IdempotencyKeys } from "./idempotency-keys.ts";
 import { ownBytes } from "./own-bytes.ts";
 import { PublishLimit } from "./publish-limit.ts";
+import { UserTopics } from "./user-topics.ts";
 
 /** Settings of {@link MemoryBroker}. */
 export interface MemoryBrokerOptions extends BrokerOptions {
@@ -65,6 +66,7 @@ export class MemoryBroker implements Broker {
   readonly #idempotencyKeys: IdempotencyKeys;
   /** When each is over. */
   readonly #revocations = new Map<string, number>();
+  readonly #userTopics = new UserTopics();
   #bytes = 0;
   #liveCount = 0;
   /** On their way to the handler. */
@@ -162,6 +164,18 @@ export class MemoryBroker implements Broker {
     const now = Date.now();
     for (const [text, expiresAtMs] of this.#revocations) if (expiresAtMs <= now) this.#revocations.delete(text);
     return [...this.#revocations.keys()];
+  }
+
+  async addUserTopic(user: string, topic: string, max: number): Promise<void> {
+    this.#userTopics.add(user, topic, max);
+  }
+
+  async removeUserTopic(user: string, topic: string): Promise<void> {
+    this.#userTopics.remove(user, topic);
+  }
+
+  async userTopics(user: string): Promise<string[]> {
+    return this.#userTopics.of(user);
   }
 
   async check(): Promise<void> {}

@@ -93,6 +93,21 @@ export class RedisBroker implements Broker {
     return this.#run("limit", store.limitKeyOf(publisher), (node) => store.countPublishes(node, publisher, messages));
   }
 
+  async addUserTopic(user: string, topic: string, max: number): Promise<void> {
+    const store = this.#store;
+    await this.#run("topics", store.userTopicsKeyOf(user), (node) => store.addUserTopic(node, user, topic, max));
+  }
+
+  async removeUserTopic(user: string, topic: string): Promise<void> {
+    const store = this.#store;
+    await this.#run("topics", store.userTopicsKeyOf(user), (node) => store.removeUserTopic(node, user, topic));
+  }
+
+  async userTopics(user: string): Promise<string[]> {
+    const store = this.#store;
+    return this.#run("topics", store.userTopicsKeyOf(user), (node) => store.userTopics(node, user));
+  }
+
   async revocations(): Promise<string[]> {
     return this.#run("revocations", this.#store.revocationsKey, (node) => this.#store.revocations(node));
   }

@@ -1,5 +1,5 @@
 import { formatId, formatLiveId, newEpoch, type Position } from "../protocol/positions.ts";
-import type { Stream } from "../protocol/streams.ts";
+import { type Stream, userStream } from "../protocol/streams.ts";
 import {
   type BrokerOptions,
   type HistoryPage,
@@ -17,6 +17,7 @@ import { PublishLimit } from "./publish-limit.ts";
 import { type RedisClient, redisUnavailable } from "./redis-client.ts";
 import type { RedisNode } from "./redis-node.ts";
 import { decodeRecord, encodeRecord, readable } from "./redis-wire.ts";
+import { tooManyTopics } from "./user-topics.ts";
 
 /** Settings of {@link RedisStore}. */
 export interface RedisStoreOptions extends BrokerOptions {
@@ -101,6 +102,30 @@ export class RedisStore {
   /** See {@link Broker.revocations}. */
   async revocations({ commands }: RedisNode): Promise<string[]> {
     return commands.zrangebyscore(this.revocationsKey, `(${Date.now()}`, "+inf");
+  }
+
+  /** The key of the topics that a user is subscribed to; it begins like no other key. */
+  userTopicsKeyOf(user: string): string {
+    return `${this.#options.redisPrefix}:topics:{${userStream(user).key}}`;
+  }
+
+  /** See {@link Broker.addUserTopic}. */
+  async addUserTopic({ commands }: RedisNode, user: string, topic: string, max: number): Promise<void> {
+    const key = this.userTopicsKeyOf(user);
+    const [added, count] = await Promise.all([commands.sadd(key, topic), commands.scard(key)]);
+    if (added === 0 || count <= max) return;
+    await commands.srem(key, topic);
+    throw tooManyTopics(max);
+  }
+
+  /** See {@link Broker.removeUserTopic}. */
+  async removeUserTopic({ commands }: RedisNode, user: string, topic: string): Promise<void> {
+    await commands.srem(this.userTopicsKeyOf(user), topic);
+  }
+
+  /** See {@link Broker.userTopics}. */
+  async userTopics({ commands }: RedisNode, user: string): Promise<string[]> {
+    return commands.smembers(this.userTopicsKeyOf(user));
   }
 
   /** The key of what a publisher has sent; the publisher is named, never by its secret. */

@@ -28,7 +28,7 @@ export interface Answer {
 
 /** One path and method of the HTTP interface: all that is needed to serve it and to describe it. */
 export interface Route {
-  readonly method: "get" | "post" | "delete";
+  readonly method: "get" | "post" | "put" | "delete";
   /** As express writes it: `/users/:id/messages`. */
   readonly path: string;
   /** One sentence for the API description. */

@@ -93,6 +93,28 @@ export const answers = {
       ),
     })
     .meta({ id: "User" }),
+  topic: z
+    .object({
+      topic: z.string(),
+      subscribers: z.int().min(0).meta({ description: "Number of connections." }),
+      users: z.array(z.string()).meta({
+        description: "Whose they are, each user once, anonymous ones left out; at most 10,000 of each replica.",
+      }),
+    })
+    .meta({ id: "Topic" }),
+  presence: z
+    .object({
+      users: z.array(z.object({ user: z.string(), online: z.boolean(), connections: z.int().min(0) })),
+    })
+    .meta({ id: "Presence" }),
+  userTopics: z.object({ user: z.string(), topics: z.array(z.string()) }).meta({ id: "UserTopics" }),
+  userTopic: z
+    .object({
+      user: z.string(),
+      topic: z.string(),
+      connections: z.int().min(0).meta({ description: "Connections that the user has now, over all replicas." }),
+    })
+    .meta({ id: "UserTopic" }),
   closed: z.object({ closed: z.int().min(0) }).meta({ id: "Closed" }),
   revoked: z
     .object({ until: z.int().meta({ description: "When the revocation is forgotten, in ms since the Unix epoch." }) })
@@ -107,6 +129,14 @@ export const answers = {
     })
     .meta({ id: "Problem", description: "RFC 9457 problem details." }),
 };
+
+/** Most users that are asked for at once. */
+const maxPresenceUsers = 1000;
+
+/** Body of a question for many users. */
+export const presenceSchema = z
+  .strictObject({ users: z.array(nameSchema).min(1).max(maxPresenceUsers) })
+  .meta({ id: "PresenceQuestion" });
 
 /** Most characters of a token's id; counted as those of a name are. */
 const maxTokenIdLength = 1024;

@@ -1,5 +1,5 @@
 import type { HistoryPage } from "../broker/broker.ts";
-import { formatId } from "../protocol/positions.ts";
+import { formatId, type Position } from "../protocol/positions.ts";
 import type { Since } from "../protocol/since.ts";
 import type { Stream } from "../protocol/streams.ts";
 import type { Welcome } from "./connection.ts";
@@ -23,22 +23,26 @@ export interface Admission {
   readonly streams: readonly AdmittedStream[];
   /** Connections of the user on other replicas. */
   readonly elsewhere: readonly ConnectionInfo[];
+  /** What the client has of the topics that its user is subscribed to. */
+  readonly topics: readonly Position[];
 }
 
 /**
  * Holds a stream for a connection and decides where in it the connection begins.
  *
+ * @param sinceIn says what it has of the stream, which is in this epoch; undefined: it begins live
  * @throws BelfryError `unavailable`; nothing is held then
  */
 export async function admitTo(
   stream: Stream,
-  since: Since | undefined,
+  sinceIn: (epoch: string) => Since | undefined,
   streams: SubscribedStreams,
   reader: HistoryReader,
 ): Promise<AdmittedStream> {
   const subscribed = await streams.hold(stream);
   const { position } = subscribed;
-  if (!since || !position) return { subscribed, plan: undefined };
+  const since = position && sinceIn(position.epoch);
+  if (!since) return { subscribed, plan: undefined };
   const isOfEpoch = since !== "earliest" && since.epoch === position.epoch;
   if (isOfEpoch && since.offset === position.offset) {
     return { subscribed, plan: { from: position, recovered: true } };

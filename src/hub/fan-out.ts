@@ -116,6 +116,11 @@ export class FanOut implements Sweepable, MessageSource {
     return this.#pending.filter(({ number }) => number > after && number <= upTo);
   }
 
+  /** Hands a member at once what it is owed of this stream, and what came before that in its others. */
+  flush(member: Member): void {
+    while (!this.#handOwed(member, this.#newest));
+  }
+
   /** Goes on with the pass, or begins one. */
   sweep(untilMs: number): boolean {
     this.#pass ??= this.#begin();
@@ -126,7 +131,7 @@ export class FanOut implements Sweepable, MessageSource {
       if (this.#isAllOwed(member, pass)) {
         member.handed = pass.last;
         if (member.connection.deliver(pass.delivery)) written++;
-      } else if (!this.#handOwed(member, pass)) {
+      } else if (!this.#handOwed(member, pass.last)) {
         // The rest of what is too much for one write goes out in the next turn.
         break;
       }
@@ -167,8 +172,8 @@ export class FanOut implements Sweepable, MessageSource {
     return true;
   }
 
-  /** Hands over what all streams owe up to the end of the pass; false when that is more than is written at once. */
-  #handOwed(member: Member, { last: upTo }: Pass): boolean {
+  /** Hands over what all streams owe up to a number; false when that is more than is written at once. */
+  #handOwed(member: Member, upTo: number): boolean {
     const owed = member.owed(upTo);
     const { messages, last } = this.#cut(owed);
     if (messages.length === 0) return true;

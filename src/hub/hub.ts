@@ -14,12 +14,14 @@ import { HistoryReader } from "./history-reader.ts";
 import { type MessageDraft, type MessageOptions, toJson } from "./messages.ts";
 import { Presence } from "./presence.ts";
 import { Publisher, type PublisherOptions, type Receipt } from "./publisher.ts";
-import type { ConnectionInfo, ReplicaStats } from "./questions.ts";
+import type { ConnectionInfo, ReplicaStats, TopicInfo } from "./questions.ts";
 import { Registry } from "./registry.ts";
 import { type Revocation, Revocations } from "./revocations.ts";
 import { connectionsTo } from "./subscribed-stream.ts";
 import { SubscribedStreams } from "./subscribed-streams.ts";
 import { Sweeper } from "./sweeper.ts";
+import { Topics } from "./topics.ts";
+import { UserTopics } from "./user-topics.ts";
 
 /** Settings of {@link Hub}. */
 export interface HubOptions extends PublisherOptions {
@@ -31,6 +33,8 @@ export interface HubOptions extends PublisherOptions {
   /** Connections of one user, over all replicas. */
   readonly maxConnectionsPerUser: number;
   readonly overLimit: "reject" | "replace";
+  /** Topics of one connection, and topics that one user is subscribed to. */
+  readonly maxSubscriptions: number;
   /** Told of each message handed to connections: to how many, and the seconds since it was accepted. */
   readonly onDelivered?: (scope: Scope, connections: number, seconds: number) => void;
   /** Told of each stream that a client resumes. */
@@ -51,6 +55,10 @@ interface HubEvents {
  * broker hands a message back, so that one replica in memory and fifty on Redis walk the same path.
  */
 export class Hub extends EventEmitter<HubEvents> {
+  /** The topics that connections listen to. */
+  readonly topics: Topics;
+  /** The topics that users are subscribed to. */
+  readonly userTopics: UserTopics;
   readonly #options: HubOptions;
   readonly #broker: Broker;
   readonly #streams: SubscribedStreams;
@@ -69,6 +77,9 @@ export class Hub extends EventEmitter<HubEvents> {
       isElsewhere: (stream) => {
         const subscribed = this.#streams.get(stream);
         if (subscribed) subscribed.isElsewhere = true;
+      },
+      applyTopics: (connections) => {
+        for (const connection of connections) void this.userTopics.apply(connection);
       },
       connectionsTo: (stream) => this.#connectionsTo(stream),
       statsHere: () => ({
@@ -89,13 +100,16 @@ export class Hub extends EventEmitter<HubEvents> {
       },
     });
     this.#publisher = new Publisher(options, this.#streams);
-    this.#registry = new Registry({
+    const shared = {
       ...options,
       streams: this.#streams,
       reader: new HistoryReader(options.broker),
       presence: this.#presence,
       revocations: this.#revocations,
-    });
+    };
+    this.topics = new Topics({ ...shared, memberOf: (connection) => this.#registry.memberOf(connection) });
+    this.userTopics = new UserTopics({ ...shared, topics: this.topics });
+    this.#registry = new Registry({ ...shared, topics: this.topics, userTopics: this.userTopics });
   }
 
   /** Begins to work; every replica listens to broadcasts from here on. */
@@ -210,6 +224,11 @@ export class Hub extends EventEmitter<HubEvents> {
   /** The connections of a user on all replicas. */
   async connectionsOf(user: string): Promise<ConnectionInfo[]> {
     return this.#presence.connectionsOf(user);
+  }
+
+  /** Who listens to a topic, over all replicas. */
+  async topic(topic: string): Promise<TopicInfo> {
+    return this.#presence.topic(topic);
   }
 
   /** Closes the connections of a user on all replicas with 4403 and says how many there were. */

@@ -1,14 +1,19 @@
 import type { Broker } from "../broker/broker.ts";
-import { broadcastStream, type Stream, userStream } from "../protocol/streams.ts";
+import { broadcastStream, type Stream, topicStream, userStream } from "../protocol/streams.ts";
 import type { Connection } from "./connection.ts";
-import { type ConnectionInfo, isQuestion, type Question, type ReplicaStats } from "./questions.ts";
+import { type ConnectionInfo, isQuestion, type Question, type ReplicaStats, type TopicInfo } from "./questions.ts";
 import type { Revocation } from "./revocations.ts";
+
+/** Most users of a topic that one replica tells. */
+const maxTopicUsers = 10_000;
 
 /** What presence needs to know of this replica. */
 interface Here {
   readonly connectionsTo: (stream: Stream) => Connection[];
   readonly statsHere: () => Omit<ReplicaStats, "replica">;
   readonly revoke: (revocation: Revocation) => void;
+  /** Brings a user's connections here to the topics that the user is subscribed to. */
+  readonly applyTopics: (connections: readonly Connection[]) => void;
   /** Another replica has connections that listen to the stream. */
   readonly isElsewhere: (stream: Stream) => void;
 }
@@ -53,6 +58,21 @@ export class Presence {
     return answers.reduce((sum, closed) => sum + closed, 0);
   }
 
+  /** The subscribers of a topic on all replicas. Rejects with `unavailable`. */
+  async topic(topic: string): Promise<TopicInfo> {
+    const answers = await this.#ask<TopicInfo>(topicStream(topic), { kind: "topic" });
+    return {
+      subscribers: answers.reduce((sum, { subscribers }) => sum + subscribers, 0),
+      users: [...new Set(answers.flatMap(({ users }) => users))].toSorted(),
+    };
+  }
+
+  /** Has every replica bring the user's connections to the user's topics; how many there are. Rejects with `unavailable`. */
+  async applyTopics(user: string): Promise<number> {
+    const answers = await this.#ask<number>(userStream(user), { kind: "topics" });
+    return answers.reduce((sum, connections) => sum + connections, 0);
+  }
+
   /** What this replica holds. */
   statsHere(): ReplicaStats {
     return { replica: this.#replica, ...this.#here.statsHere() };
@@ -69,7 +89,7 @@ export class Presence {
   }
 
   /** Answers a replica's question, this one's own among them; undefined when the question is not known. */
-  answer(stream: Stream, question: unknown): ConnectionInfo[] | ReplicaStats | number | true | undefined {
+  answer(stream: Stream, question: unknown): ConnectionInfo[] | ReplicaStats | TopicInfo | number | true | undefined {
     if (!isQuestion(question)) return undefined;
     switch (question.kind) {
       case "stats":
@@ -83,6 +103,16 @@ export class Presence {
       case "disconnect": {
         const connections = this.#here.connectionsTo(stream);
         for (const connection of connections) connection.close("forbidden");
+        return connections.length;
+      }
+      case "topic": {
+        const connections = this.#here.connectionsTo(stream);
+        const users = new Set(connections.flatMap(({ user }) => user ?? []));
+        return { subscribers: connections.length, users: [...users].slice(0, maxTopicUsers) };
+      }
+      case "topics": {
+        const connections = this.#here.connectionsTo(stream);
+        this.#here.applyTopics(connections);
         return connections.length;
       }
       case "connections":

@@ -12,6 +12,10 @@ export type Question =
   | { readonly kind: "replace"; readonly connection: string }
   /** To a user's stream: close the user's connections. Answer: how many there were. */
   | { readonly kind: "disconnect" }
+  /** To a user's stream: the topics that the user is subscribed to have changed. Answer: how many connections there are. */
+  | { readonly kind: "topics" }
+  /** To a topic's stream: who listens? Answer: {@link TopicInfo}. */
+  | { readonly kind: "topic" }
   /** To the broadcast stream, so to every replica: how much do you hold? Answer: {@link ReplicaStats}. */
   | { readonly kind: "stats" }
   /** To the broadcast stream: these tokens are not valid any more. Answer: true. */
@@ -20,7 +24,7 @@ export type Question =
 /** True for a question that this version knows; another version may ask others. */
 export function isQuestion(question: unknown): question is Question {
   const kind = (question as { kind?: unknown } | null)?.kind;
-  return ["connections", "replace", "disconnect", "stats", "revoke"].includes(String(kind));
+  return ["connections", "replace", "disconnect", "topics", "topic", "stats", "revoke"].includes(String(kind));
 }
 
 /** One connection, as the API shows it. */
@@ -33,6 +37,14 @@ export interface ConnectionInfo {
   readonly connectedAt: number;
   /** The client's address. */
   readonly remote: string;
+}
+
+/** Who listens to a topic. */
+export interface TopicInfo {
+  /** Number of connections. */
+  readonly subscribers: number;
+  /** Whose they are, each user once; at most 10,000 of one replica. */
+  readonly users: readonly string[];
 }
 
 /** What one replica holds. */

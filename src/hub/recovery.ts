@@ -18,80 +18,98 @@ const lagMs = 10;
  * Gives a connection everything of a stream from a place on and then makes it live: history, page by page as fast as the
  * client reads, then what this replica was handed meanwhile, and in the same moment membership. At no point are messages
  * kept for one connection alone. Closes the connection with `position_lost` when history is trimmed before it was read.
- *
- * @param first a page that begins there or before, if one was read already
  */
-export async function recover(
-  member: Member,
-  subscribed: SubscribedStream,
-  from: Position,
-  reader: HistoryReader,
-  first?: HistoryPage,
-): Promise<void> {
-  const { connection } = member;
-  subscribed.recovering.add(connection);
-  subscribed.tail ??= new Tail(subscribed.position?.offset ?? 0);
-  try {
-    await replay(member, subscribed, from, reader, first);
-  } finally {
-    subscribed.recovering.delete(connection);
-    if (subscribed.recovering.size === 0) subscribed.tail = undefined;
-  }
-}
+export class Recovery {
+  /** Resolves when the connection is live, or it has come to nothing. */
+  readonly ended: Promise<void>;
+  readonly #member: Member;
+  readonly #subscribed: SubscribedStream;
+  readonly #reader: HistoryReader;
+  #isCancelled = false;
 
-async function replay(
-  member: Member,
-  subscribed: SubscribedStream,
-  { epoch, offset: begin }: Position,
-  reader: HistoryReader,
-  first: HistoryPage | undefined,
-): Promise<void> {
-  const { connection } = member;
-  let done = begin;
-  let known = first;
-  while (!connection.gone && subscribed.position?.epoch === epoch) {
-    const here = subscribed.position.offset;
-    const rest = done <= here ? subscribed.tail?.behind(done) : undefined;
-    if (rest || done === here) {
-      // No await from here to the end: nothing can come in between.
-      if ((rest ?? []).every((message) => connection.deliver(Delivery.of(message)))) subscribed.fanOut.join(member);
-      return;
-    }
-    if (done > here) {
-      // The client was ahead on another replica.
-      await pause(lagMs);
-      continue;
-    }
-    const page = known ?? (await reader.read(subscribed.stream, done).catch(() => undefined));
-    known = undefined;
-    if (!page) {
-      await pause(retryMs);
-      continue;
-    }
-    if (page.epoch !== epoch || page.first > done + 1) break;
-    const until = subscribed.position.offset;
-    await deliverAll(connection, page.messages, done, until);
-    done = Math.min(page.reaches, until);
-    // Others have their turn between two pages.
-    await turn();
+  /** @param first a page that begins at the place or before, if one was read already */
+  constructor(
+    member: Member,
+    subscribed: SubscribedStream,
+    from: Position,
+    reader: HistoryReader,
+    first: HistoryPage | undefined,
+  ) {
+    this.#member = member;
+    this.#subscribed = subscribed;
+    this.#reader = reader;
+    subscribed.recovering.add(this);
+    subscribed.tail ??= new Tail(subscribed.position?.offset ?? 0);
+    this.ended = this.#replay(from, first).finally(() => this.cancel());
   }
-  connection.close("position_lost");
-}
 
-/** Delivers the messages behind one offset up to another, no faster than the client takes them. */
-async function deliverAll(connection: Connection, messages: readonly Message[], after: number, until: number) {
-  connection.cork();
-  for (const message of messages) {
-    const { offset } = message.position ?? { offset: 0 };
-    if (offset <= after) continue;
-    if (offset > until) break;
-    const delivery = Delivery.of(message);
-    for (let wait = connection.pace(delivery); wait; wait = connection.pace(delivery)) {
-      connection.uncork();
-      await wait;
-      connection.cork();
-    }
-    if (!connection.deliver(delivery)) break;
+  get connection(): Connection {
+    return this.#member.connection;
   }
-  connection.uncork();
+
+  /** Ends it: the connection is given nothing more of the stream, and is not made live. */
+  cancel(): void {
+    this.#isCancelled = true;
+    const { recovering } = this.#subscribed;
+    recovering.delete(this);
+    if (recovering.size === 0) this.#subscribed.tail = undefined;
+  }
+
+  async #replay({ epoch, offset: begin }: Position, first: HistoryPage | undefined): Promise<void> {
+    const subscribed = this.#subscribed;
+    let done = begin;
+    let known = first;
+    while (this.#isWanted && subscribed.position?.epoch === epoch) {
+      const here = subscribed.position.offset;
+      const rest = done <= here ? subscribed.tail?.behind(done) : undefined;
+      if (rest || done === here) {
+        // No await from here to the end: nothing can come in between.
+        const isAllDelivered = (rest ?? []).every((message) => this.connection.deliver(Delivery.of(message)));
+        this.cancel();
+        if (isAllDelivered) subscribed.fanOut.join(this.#member);
+        return;
+      }
+      if (done > here) {
+        // The client was ahead on another replica.
+        await pause(lagMs);
+        continue;
+      }
+      const page = known ?? (await this.#reader.read(subscribed.stream, done).catch(() => undefined));
+      known = undefined;
+      if (!page) {
+        await pause(retryMs);
+        continue;
+      }
+      if (page.epoch !== epoch || page.first > done + 1) break;
+      const until = subscribed.position.offset;
+      await this.#deliverAll(page.messages, done, until);
+      done = Math.min(page.reaches, until);
+      // Others have their turn between two pages.
+      await turn();
+    }
+    if (!this.#isCancelled) this.connection.close("position_lost");
+  }
+
+  get #isWanted(): boolean {
+    return !this.#isCancelled && !this.connection.gone;
+  }
+
+  /** Delivers the messages behind one offset up to another, no faster than the client takes them. */
+  async #deliverAll(messages: readonly Message[], after: number, until: number): Promise<void> {
+    const { connection } = this;
+    connection.cork();
+    for (const message of messages) {
+      const { offset } = message.position ?? { offset: 0 };
+      if (offset <= after) continue;
+      if (offset > until) break;
+      const delivery = Delivery.of(message);
+      for (let wait = connection.pace(delivery); wait; wait = connection.pace(delivery)) {
+        connection.uncork();
+        await wait;
+        connection.cork();
+      }
+      if (this.#isCancelled || !connection.deliver(delivery)) break;
+    }
+    connection.uncork();
+  }
 }

@@ -7,10 +7,12 @@ import type { Connection } from "./connection.ts";
 import type { HistoryReader } from "./history-reader.ts";
 import { Member } from "./member.ts";
 import type { Presence } from "./presence.ts";
-import { recover } from "./recovery.ts";
 import type { Revocations } from "./revocations.ts";
-import { connectionsTo, type SubscribedStream } from "./subscribed-stream.ts";
+import { connectionsTo } from "./subscribed-stream.ts";
 import type { SubscribedStreams } from "./subscribed-streams.ts";
+import { Subscription } from "./subscription.ts";
+import type { Topics } from "./topics.ts";
+import type { UserTopics } from "./user-topics.ts";
 
 /** What the {@link Registry} works with. */
 export interface RegistryOptions {
@@ -18,6 +20,8 @@ export interface RegistryOptions {
   readonly reader: HistoryReader;
   readonly presence: Presence;
   readonly revocations: Revocations;
+  readonly topics: Topics;
+  readonly userTopics: UserTopics;
   /** Connections of one user, over all replicas. */
   readonly maxConnectionsPerUser: number;
   /** What happens to one more: it is turned away, or takes the place of the oldest. */
@@ -29,7 +33,8 @@ export interface RegistryOptions {
 /** A connection that is registered. */
 interface Registration {
   readonly member: Member;
-  readonly streams: readonly SubscribedStream[];
+  readonly streams: readonly AdmittedStream[];
+  readonly subscriptions: readonly Subscription[];
 }
 
 /** The connections of this replica: who is let in, and what each of them listens to. */
@@ -55,15 +60,15 @@ export class Registry {
     const { user } = credentials;
     const streams: AdmittedStream[] = [];
     try {
-      streams.push(await admitTo(broadcastStream, since.broadcast, all, reader));
-      if (user !== null) streams.push(await admitTo(userStream(user), since.user, all, reader));
+      streams.push(await admitTo(broadcastStream, () => since.broadcast, all, reader));
+      if (user !== null) streams.push(await admitTo(userStream(user), () => since.user, all, reader));
       const isElsewhere = user !== null && streams[1]?.subscribed.isElsewhere;
       const elsewhere = isElsewhere ? await presence.connectionsElsewhere(user) : [];
       await revocations.loaded();
       this.#checkRevoked(credentials);
-      return { streams, elsewhere };
+      return { streams, elsewhere, topics: since.topics ?? [] };
     } catch (error) {
-      this.dismiss({ streams, elsewhere: [] });
+      for (const { subscribed } of streams) all.release(subscribed);
       throw error;
     }
   }
@@ -76,19 +81,18 @@ export class Registry {
   /** See {@link Hub.register}. */
   register(connection: Connection, admission: Admission): boolean {
     if (!this.#makeRoom(connection, admission)) return false;
-    const { onResume, reader } = this.#options;
+    const { onResume, reader, userTopics } = this.#options;
     const member = new Member(connection);
-    const streams = admission.streams.map(({ subscribed }) => subscribed);
-    this.#registrations.set(connection, { member, streams });
+    const subscriptions: Subscription[] = [];
+    this.#registrations.set(connection, { member, streams: admission.streams, subscriptions });
     connection.welcome(welcomeOf(admission));
-    for (const { subscribed, plan, page } of admission.streams) {
-      if (plan) {
-        onResume?.(plan.recovered);
-        void recover(member, subscribed, plan.from, reader, page);
-      } else {
-        subscribed.fanOut.join(member);
-      }
+    for (const admitted of admission.streams) {
+      if (admitted.plan) onResume?.(admitted.plan.recovered);
+      subscriptions.push(new Subscription(member, admitted, reader));
+      // Slow already: it was unregistered meanwhile.
+      if (connection.gone) for (const subscription of subscriptions) subscription.end();
     }
+    void userTopics.apply(connection, admission.topics);
     return true;
   }
 
@@ -97,11 +101,9 @@ export class Registry {
     const registration = this.#registrations.get(connection);
     if (!registration) return false;
     this.#registrations.delete(connection);
-    for (const subscribed of registration.streams) {
-      subscribed.fanOut.leave(registration.member);
-      subscribed.recovering.delete(connection);
-      this.#options.streams.release(subscribed);
-    }
+    this.#options.topics.leaveAll(registration.member);
+    for (const subscription of registration.subscriptions) subscription.end();
+    for (const { subscribed } of registration.streams) this.#options.streams.release(subscribed);
     return true;
   }
 
@@ -112,6 +114,12 @@ export class Registry {
     }
     this.#checkRevoked(credentials);
     connection.renew(credentials.token);
+    this.#options.topics.recheck(connection);
+  }
+
+  /** A registered connection as a member of streams. */
+  memberOf(connection: Connection): Member | undefined {
+    return this.#registrations.get(connection)?.member;
   }
 
   /** Closes what was let in with something that is revoked by now. */

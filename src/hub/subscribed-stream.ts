@@ -10,8 +10,8 @@ export interface SubscribedStream {
   readonly stream: Stream;
   /** Connections that are handed every message as it comes, and what is on its way to them. */
   readonly fanOut: FanOut;
-  /** Connections that are still being given what they missed. */
-  readonly recovering: Set<Connection>;
+  /** For those that are still being given what they missed. */
+  readonly recovering: Set<{ readonly connection: Connection }>;
   /** The newest messages, while somebody recovers. */
   tail: Tail | undefined;
   /** The last message that was handed to the fan-out; undefined until the broker has said where the stream stands. */
@@ -32,7 +32,7 @@ export interface SubscribedStream {
 
 /** Everybody who listens to a stream, those who are still being given what they missed included. */
 export function connectionsTo({ fanOut, recovering }: SubscribedStream): Connection[] {
-  return [...Array.from(fanOut.members, ({ connection }) => connection), ...recovering];
+  return [...fanOut.members, ...recovering].map(({ connection }) => connection);
 }
 
 /** How many they are. */

@@ -227,7 +227,7 @@ export class SubscribedStreams {
   /** Live-only messages have no place among the others, so nobody's recovery needs to be waited for. */
   #deliverLive({ fanOut, recovering }: SubscribedStream, message: Message): void {
     if (!fanOut.isFull) fanOut.push(message);
-    for (const connection of recovering) connection.deliver(Delivery.of(message));
+    for (const { connection } of recovering) connection.deliver(Delivery.of(message));
   }
 
   #lose(subscribed: SubscribedStream, { epoch, offset, seen = [] }: KnownPosition): void {

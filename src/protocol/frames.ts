@@ -20,7 +20,7 @@ export interface WelcomeFrame {
 }
 
 /** The connection is handed the messages of a topic from here on: because it asked for it, or because its user is subscribed. */
-export interface SubscribedFrame {
+interface SubscribedFrame {
   readonly type: "subscribed";
   readonly topic: string;
   /** The id to resume from if nothing arrives after this frame. */
@@ -31,7 +31,7 @@ export interface SubscribedFrame {
 }
 
 /** The connection is handed no message of a topic any more. */
-export interface UnsubscribedFrame {
+interface UnsubscribedFrame {
   readonly type: "unsubscribed";
   readonly topic: string;
   readonly ref?: FrameRef;
@@ -51,10 +51,19 @@ export interface ErrorFrame {
  * - `malformed`: not a JSON object, nested deeper than 64 levels, or a member is missing or of the wrong kind
  * - `unknown_type`: `type` names no frame
  * - `unsupported`: a frame that this service has nothing to do with, such as `message` where no `onMessage` is set
- * - `unauthorized`, `forbidden`: the token of an `auth` frame is not valid, or is of another user
- * - `failed`: the service's `onMessage` threw, or the token could not be checked
+ * - `unauthorized`, `forbidden`: the token of an `auth` frame is not valid, or is of another user; `forbidden` too: the topic
+ *   may not be subscribed to, or the user's subscription not be ended
+ * - `too_many`: the connection has as many topics as it may have, or changes one too often
+ * - `failed`: the service's `onMessage` threw, or the token or the topic could not be looked up; it may be tried again
  */
-export type FrameErrorCode = "malformed" | "unknown_type" | "unsupported" | "unauthorized" | "forbidden" | "failed";
+export type FrameErrorCode =
+  | "malformed"
+  | "unknown_type"
+  | "unsupported"
+  | "unauthorized"
+  | "forbidden"
+  | "too_many"
+  | "failed";
 
 /** Chosen by the client to match answers to frames: a number within ±2^53, or a text of at most 128 characters. */
 export type FrameRef = string | number;

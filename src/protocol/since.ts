@@ -7,11 +7,18 @@ export type Since = Position | "earliest";
 export interface Resumption {
   readonly broadcast?: Since;
   readonly user?: Since;
+  /**
+   * Positions in topics that its user is subscribed to. An id does not name its topic, but no two topics have the same epoch.
+   */
+  readonly topics?: readonly Position[];
 }
+
+/** Most `since` parameters: the broadcast stream, the user's, and topics. */
+const maxSince = 130;
 
 /**
  * Reads the `since` parameters of `/ws?since=ID&since=ID` or `/ws?since=earliest`. An id names its stream by its scope, so
- * each stream can be named once; `earliest` means both.
+ * the broadcast stream and the user's can be named once; `earliest` means both.
  *
  * @param query the part of the URL behind the question mark
  * @returns what to resume, or a sentence that says what is wrong
@@ -19,19 +26,35 @@ export interface Resumption {
 export function parseSince(query: string): Resumption | string {
   const values = new URLSearchParams(query).getAll("since");
   if (values.length === 0) return {};
-  if (values.length > 2) return "since stands there more than twice; it names the broadcast stream and the user's";
+  if (values.length > maxSince) return `since stands there more than ${maxSince} times`;
   if (values.includes("earliest")) {
     return values.length === 1
       ? { broadcast: "earliest", user: "earliest" }
       : "since=earliest goes with no other since";
   }
-  const resumption: { broadcast?: Since; user?: Since } = {};
+  const resumption: { broadcast?: Since; user?: Since; topics?: Position[] } = {};
   for (const value of values) {
     const id = parseId(value);
     if (!id) return "since is neither the id of a stored message nor earliest";
-    if (id.scope === "topic") return "since names a topic; topics are resumed when they are subscribed to";
-    if (resumption[id.scope]) return `since names the ${id.scope} stream twice`;
-    resumption[id.scope] = { epoch: id.epoch, offset: id.offset };
+    const { scope, epoch, offset } = id;
+    if (scope === "topic") {
+      resumption.topics ??= [];
+      resumption.topics.push({ epoch, offset });
+      continue;
+    }
+    if (resumption[scope]) return `since names the ${scope} stream twice`;
+    resumption[scope] = { epoch, offset };
   }
   return resumption;
+}
+
+/**
+ * Reads the `since` of a `subscribe` frame: the id of a message of the topic, or `earliest`.
+ *
+ * @returns undefined when it is neither
+ */
+export function parseTopicSince(value: string): Since | undefined {
+  if (value === "earliest") return value;
+  const id = parseId(value);
+  return id?.scope === "topic" ? { epoch: id.epoch, offset: id.offset } : undefined;
 }

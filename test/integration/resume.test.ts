@@ -102,7 +102,7 @@ describe.each([
   it.each([
     "nonsense",
     "l-abc-1",
-    "t-abc-1",
+    "t-abc-01",
     "b-abc-01",
     "earliest&since=b-abc-1",
     "b-a-1&since=b-a-2",

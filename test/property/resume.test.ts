@@ -140,6 +140,7 @@ async function startHub() {
     maxPassBytes: 1000,
     maxConnectionsPerUser: 1000,
     overLimit: "reject",
+    maxSubscriptions: 100,
   });
   hub.start();
   await settled();

@@ -1,4 +1,5 @@
 import type { Broker, BrokerHandler, HistoryPage, Message, Publication, Published } from "../../src/broker/broker.ts";
+import { UserTopics } from "../../src/broker/user-topics.ts";
 import { formatId, formatLiveId, type Position } from "../../src/protocol/positions.ts";
 import type { Stream } from "../../src/protocol/streams.ts";
 
@@ -38,6 +39,7 @@ export class FakeBroker implements Broker {
   readonly calls: string[] = [];
   /** The revocations. */
   readonly kept = new Set<string>();
+  readonly topics = new UserTopics();
   handler: BrokerHandler | undefined;
   readonly #logs = new Map<string, FakeLog>();
   readonly #gates = new Map<Operation, PromiseWithResolvers<void>>();
@@ -142,6 +144,18 @@ export class FakeBroker implements Broker {
 
   async revocations(): Promise<string[]> {
     return [...this.kept];
+  }
+
+  async addUserTopic(user: string, topic: string): Promise<void> {
+    this.topics.add(user, topic, 100);
+  }
+
+  async removeUserTopic(user: string, topic: string): Promise<void> {
+    this.topics.remove(user, topic);
+  }
+
+  async userTopics(user: string): Promise<string[]> {
+    return this.topics.of(user);
   }
 
   async check(): Promise<void> {}

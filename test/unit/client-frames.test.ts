@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 import type { Authenticator } from "../../src/auth/authenticator.ts";
+import { TopicAccess } from "../../src/auth/topic-access.ts";
 import { handleClientFrame, type OnMessage } from "../../src/client-frames.ts";
 import { BelfryError } from "../../src/errors.ts";
 import type { Client } from "../../src/hub/client.ts";
@@ -10,12 +11,13 @@ import { FakeConnection } from "../support/fake-connection.ts";
 
 const client: Client = { connection: "c1", user: "alice", transport: "ws", remote: "192.0.2.1", disconnect: () => {} };
 const connection = new FakeConnection("alice");
+const topicAccess = new TopicAccess({ authMode: "none" });
 const renew = vi.fn<Hub["renew"]>();
 const hub = { clientOf: () => client, renew } as unknown as Hub;
 
 function handle(frame: ClientFrame, onMessage?: OnMessage, logs: string[] = [], authenticator?: Authenticator) {
   const log = createLog("debug", { write: (line: string) => void logs.push(line) });
-  return handleClientFrame(frame, connection, { hub, log, onMessage, authenticator });
+  return handleClientFrame(frame, connection, { hub, log, onMessage, authenticator, topicAccess });
 }
 
 describe("handleClientFrame", () => {

@@ -7,7 +7,7 @@ import { JwtAuthenticator, type JwtKey, type JwtOptions } from "../../../src/aut
 import { nowSeconds, secret, sign } from "../../support/tokens.ts";
 
 function authenticator(key: JwtKey = { kind: "secret", secret }, options: Partial<JwtOptions> = {}): JwtAuthenticator {
-  return new JwtAuthenticator({ key, userClaim: "sub", ...options });
+  return new JwtAuthenticator({ key, userClaim: "sub", topicsClaim: "topics", ...options });
 }
 
 /** Why a token was refused. */

@@ -18,7 +18,13 @@ async function receive(payload: string | Buffer): Promise<{ bodies: string[]; lo
   const logs: string[] = [];
   const bodies: string[] = [];
   const log = createLog("debug", { write: (line: string) => void logs.push(line) });
-  const limits = { maxPassBytes: 1000, maxPayloadBytes: 50, maxConnectionsPerUser: 1, overLimit: "reject" as const };
+  const limits = {
+    maxPassBytes: 1000,
+    maxPayloadBytes: 50,
+    maxConnectionsPerUser: 1,
+    overLimit: "reject" as const,
+    maxSubscriptions: 100,
+  };
   const hub = new Hub({ broker: new FakeBroker(), log, replica: "r", ...limits });
   hub.start();
   const alice = new FakeConnection("alice");

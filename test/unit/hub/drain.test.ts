@@ -20,6 +20,7 @@ async function hubWith(count: number) {
     maxPayloadBytes: 1000,
     maxConnectionsPerUser: 100,
     overLimit: "reject" as const,
+    maxSubscriptions: 100,
   };
   const hub = new Hub({ broker: new FakeBroker(), log: createLog("silent"), replica: "r", ...limits });
   hub.start();

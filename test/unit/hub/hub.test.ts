@@ -23,6 +23,7 @@ function createHub(options: Partial<HubOptions> = {}): Hub {
     maxPassBytes: 1000,
     maxConnectionsPerUser: 2,
     overLimit: "reject",
+    maxSubscriptions: 100,
     ...options,
   });
   hub.start();

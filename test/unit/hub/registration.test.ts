@@ -16,7 +16,13 @@ beforeEach(() => {
 
 function createHub(options: Partial<HubOptions> = {}): Hub {
   const log = createLog("silent");
-  const limits = { maxPassBytes: 1000, maxPayloadBytes: 1000, maxConnectionsPerUser: 2, overLimit: "reject" as const };
+  const limits = {
+    maxPassBytes: 1000,
+    maxPayloadBytes: 1000,
+    maxConnectionsPerUser: 2,
+    overLimit: "reject" as const,
+    maxSubscriptions: 100,
+  };
   const hub = new Hub({ broker, log, replica: "replica-1", ...limits, ...options });
   hub.start();
   return hub;

@@ -1,0 +1,124 @@
+import { setTimeout as pause } from "node:timers/promises";
+import type { Broker } from "../broker/broker.ts";
+import { BelfryError } from "../errors.ts";
+import type { Position } from "../protocol/positions.ts";
+import { isName, maxNameLength } from "../protocol/user-ids.ts";
+import type { Connection } from "./connection.ts";
+import type { Presence } from "./presence.ts";
+import type { Topics } from "./topics.ts";
+
+/** What {@link UserTopics} works with. */
+export interface UserTopicsOptions {
+  readonly broker: Broker;
+  readonly topics: Topics;
+  readonly presence: Presence;
+  /** Topics that one user may be subscribed to. */
+  readonly maxSubscriptions: number;
+}
+
+/** A connection is being brought to its user's topics. */
+interface Application {
+  /** The topics may have changed since they were read. */
+  isStale: boolean;
+  readonly done: Promise<void>;
+}
+
+/** Pause before the topics of a user are read again after they could not be, in ms. */
+const retryMs = 500;
+
+/** The topics that users are subscribed to by the service: kept by the broker, and applied to every connection of the user. */
+export class UserTopics {
+  readonly #options: UserTopicsOptions;
+  readonly #applying = new Map<Connection, Application>();
+
+  constructor(options: UserTopicsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Subscribes a user: every connection of the user, now and later, on every replica, is subscribed to the topic.
+   *
+   * @returns how many connections there are now
+   * @throws BelfryError `invalid` when the user has too many topics or the topic is no name, `unavailable`
+   */
+  async add(user: string, topic: string): Promise<number> {
+    checkNames({ user, topic });
+    await this.#options.broker.addUserTopic(user, topic, this.#options.maxSubscriptions);
+    return this.#options.presence.applyTopics(user);
+  }
+
+  /**
+   * Ends what {@link add} began.
+   *
+   * @returns how many connections the user has now
+   * @throws BelfryError `invalid` when the topic is no name, `unavailable`
+   */
+  async remove(user: string, topic: string): Promise<number> {
+    checkNames({ user, topic });
+    await this.#options.broker.removeUserTopic(user, topic);
+    return this.#options.presence.applyTopics(user);
+  }
+
+  /** The topics that a user is subscribed to. Rejects with `unavailable`. */
+  async of(user: string): Promise<string[]> {
+    return (await this.#options.broker.userTopics(user)).toSorted();
+  }
+
+  /**
+   * Brings a registered connection to the topics that its user is subscribed to, and out of those that the user is not any
+   * more. Resolves when that is done or the connection has gone; never rejects.
+   *
+   * @param since what the connection has of them
+   */
+  async apply(connection: Connection, since: readonly Position[] = []): Promise<void> {
+    if (connection.user === null) return undefined;
+    const known = this.#applying.get(connection);
+    if (known) {
+      known.isStale = true;
+      return known.done;
+    }
+    const { promise: done, resolve } = Promise.withResolvers<void>();
+    const application = { isStale: true, done };
+    this.#applying.set(connection, application);
+    await this.#apply(connection, connection.user, since, application);
+    this.#applying.delete(connection);
+    resolve();
+    return undefined;
+  }
+
+  async #apply(
+    connection: Connection,
+    user: string,
+    since: readonly Position[],
+    application: Application,
+  ): Promise<void> {
+    while (application.isStale && !connection.gone) {
+      application.isStale = false;
+      if (await this.#applyOnce(connection, user, since).catch(() => false)) continue;
+      application.isStale = true;
+      await pause(retryMs);
+    }
+  }
+
+  async #applyOnce(connection: Connection, user: string, since: readonly Position[]): Promise<boolean> {
+    const { broker, topics } = this.#options;
+    const wanted = await broker.userTopics(user);
+    const applied = topics.ofUser(connection);
+    const sinceIn = (epoch: string) => since.find((position) => position.epoch === epoch);
+    const begun = wanted.filter((topic) => !applied.includes(topic));
+    const ended = applied.filter((topic) => !wanted.includes(topic));
+    const changes = [
+      ...begun.map((topic) => topics.enterAsUser(connection, topic, sinceIn)),
+      ...ended.map((topic) => topics.leaveAsUser(connection, topic)),
+    ];
+    return (await Promise.allSettled(changes)).every(({ status }) => status === "fulfilled");
+  }
+}
+
+/** @throws BelfryError `invalid` */
+function checkNames(names: Readonly<Record<string, string>>): void {
+  const wrong = Object.keys(names).filter((path) => !isName(names[path] ?? ""));
+  if (wrong.length === 0) return;
+  const errors = wrong.map((path) => ({ path, message: `expected 1 to ${maxNameLength} characters` }));
+  throw new BelfryError("invalid", "the subscription is not valid", { errors });
+}
