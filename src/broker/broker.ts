@@ -84,6 +84,24 @@ export interface HistoryPage {
   readonly messages: readonly Message[];
 }
 
+/** How a question is asked. */
+export interface AskOptions {
+  /** Longest wait for the answers, in ms; 0: none is waited for. Default: 1000. */
+  readonly timeoutMs?: number;
+  /** True for an answer after which no other is wanted. Default: all are. */
+  readonly isLast?: (answer: unknown) => boolean;
+  /** Gives up when it is aborted. Default: nobody does. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What was heard of a question. */
+export interface Answers {
+  /** Those that came in time, in the order of their coming. */
+  readonly answers: readonly unknown[];
+  /** How many replicas were asked: those subscribed to the stream. */
+  readonly replicas: number;
+}
+
 /** What the broker reports back; set once, with {@link Broker.start}. */
 export interface BrokerHandler {
   /**
@@ -93,8 +111,9 @@ export interface BrokerHandler {
    */
   onMessage(message: Message): void;
   /**
-   * Another replica, or this one, asks those subscribed to `stream`; the answer must be JSON. Undefined: the question is
-   * not known here, and nobody answers.
+   * Another replica, or this one, asks those subscribed to `stream`; the answer, or what a promise resolves with, must be
+   * JSON. Undefined: the question is not known here, and nobody answers; a promise of undefined: it is known, and all the
+   * same nobody answers.
    */
   onQuestion(stream: Stream, question: unknown): unknown;
   /** A backend published around the API. The payload is as it came, and not checked in any way. */
@@ -120,7 +139,8 @@ export interface BrokerHandler {
  * - **At most once.** A publish is never repeated by the broker on its own.
  * - **Epoch.** A stream keeps its epoch as long as its offsets are known.
  * - **Bounded.** Every call settles within a few seconds, reachable or not: it rejects with the BelfryError
- *   `unavailable` when it could not be done. A rejected publish may all the same have been done.
+ *   `unavailable` when it could not be done. A rejected publish may all the same have been done. A question takes as long
+ *   as its asker is willing to wait, and is no operation under way meanwhile.
  */
 export interface Broker {
   /**
@@ -172,11 +192,12 @@ export interface Broker {
   history(stream: Stream, after: number, limit: number): Promise<HistoryPage>;
 
   /**
-   * Asks every replica subscribed to a stream, this one included if it is.
+   * Asks every replica subscribed to a stream, this one included if it is, and waits until all have answered, one has given
+   * the last answer that is wanted, the asker gives up, or the time is over. Whatever ends it, nothing is left of it here.
    *
-   * @returns the answers that came in time (one second), in no order
+   * @throws BelfryError `unavailable` when it could not be sent, or when too many questions wait for answers (50,000)
    */
-  ask(stream: Stream, question: unknown): Promise<unknown[]>;
+  ask(stream: Stream, question: unknown, options?: AskOptions): Promise<Answers>;
 
   /**
    * Keeps a revocation for all replicas, until its time is over. Nobody is told of it: whoever adds one asks the others too.

@@ -2,6 +2,8 @@ import { Fifo } from "../fifo.ts";
 import { formatId, formatLiveId, newEpoch, type Position } from "../protocol/positions.ts";
 import type { Stream } from "../protocol/streams.ts";
 import {
+  type Answers,
+  type AskOptions,
   type Broker,
   type BrokerHandler,
   type BrokerOptions,
@@ -15,6 +17,7 @@ import {
 } from "./broker.ts";
 import { IdempotencyKeys } from "./idempotency-keys.ts";
 import { ownBytes } from "./own-bytes.ts";
+import { PendingQuestions } from "./pending-questions.ts";
 import { PublishLimit } from "./publish-limit.ts";
 import { UserTopics } from "./user-topics.ts";
 
@@ -64,6 +67,7 @@ export class MemoryBroker implements Broker {
   readonly #instance = newEpoch();
   readonly #limit: PublishLimit | undefined;
   readonly #idempotencyKeys: IdempotencyKeys;
+  readonly #questions = new PendingQuestions();
   /** When each is over. */
   readonly #revocations = new Map<string, number>();
   readonly #userTopics = new UserTopics();
@@ -145,9 +149,18 @@ export class MemoryBroker implements Broker {
     return { epoch: log.epoch, first: log.lost + 1, last: log.offset, reaches, messages };
   }
 
-  async ask(stream: Stream, question: unknown): Promise<unknown[]> {
-    if (!this.#subscribed.has(stream.key) || !this.#handler) return [];
-    return [this.#handler.onQuestion(stream, question)];
+  async ask(stream: Stream, question: unknown, options?: AskOptions): Promise<Answers> {
+    const handler = this.#handler;
+    if (!this.#subscribed.has(stream.key) || !handler) return { answers: [], replicas: 0 };
+    return this.#questions.ask(async (request) => {
+      const answer = Promise.resolve(handler.onQuestion(stream, question));
+      // Where it fails nobody answers, as from another replica.
+      void answer.then(
+        (given) => given !== undefined && this.#questions.answered(request, given),
+        () => {},
+      );
+      return 1;
+    }, options);
   }
 
   async countPublishes(publisher: string, messages: number): Promise<number> {
@@ -182,6 +195,7 @@ export class MemoryBroker implements Broker {
 
   async close(): Promise<void> {
     this.#handler = undefined;
+    this.#questions.close();
   }
 
   #makeLive(stream: Stream, publication: Publication): Message {

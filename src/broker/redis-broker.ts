@@ -1,6 +1,8 @@
 import { BelfryError } from "../errors.ts";
 import type { Stream } from "../protocol/streams.ts";
 import type {
+  Answers,
+  AskOptions,
   Broker,
   BrokerHandler,
   HistoryPage,
@@ -10,6 +12,7 @@ import type {
   Published,
   Standing,
 } from "./broker.ts";
+import { PendingQuestions } from "./pending-questions.ts";
 import { ReplyError, redisUnavailable } from "./redis-client.ts";
 import type { RedisNode } from "./redis-node.ts";
 import type { RedisNodes } from "./redis-nodes.ts";
@@ -47,6 +50,7 @@ export class RedisBroker implements Broker {
   readonly #nodes: RedisNodes;
   readonly #store: RedisStore;
   readonly #subscriptions: RedisSubscriptions;
+  readonly #questions = new PendingQuestions();
   #handler: BrokerHandler | undefined;
   #up = false;
   #isStarted = false;
@@ -55,7 +59,7 @@ export class RedisBroker implements Broker {
 
   constructor(options: RedisBrokerOptions) {
     this.#options = options;
-    this.#nodes = createRedisNodes(options, () => this.#malformed());
+    this.#nodes = createRedisNodes(options, this.#questions, () => this.#malformed());
     this.#store = new RedisStore(options);
     this.#subscriptions = new RedisSubscriptions(this.#nodes, this.#store);
   }
@@ -143,9 +147,11 @@ export class RedisBroker implements Broker {
     );
   }
 
-  async ask(stream: Stream, question: unknown): Promise<unknown[]> {
+  async ask(stream: Stream, question: unknown, options?: AskOptions): Promise<Answers> {
     const channel = this.#store.channelOf(stream);
-    return this.#run("ask", channel, (node) => node.ask(channel, question));
+    // Only the sending is an operation of Redis: answers may take as long as a client thinks.
+    const send = (request: string) => this.#run("ask", channel, (node) => node.ask(channel, request, question));
+    return this.#questions.ask(send, options);
   }
 
   async check(): Promise<void> {
@@ -160,6 +166,7 @@ export class RedisBroker implements Broker {
     this.#handler = undefined;
     clearTimeout(this.#listening);
     this.#nodes.close();
+    this.#questions.close();
   }
 
   #nodeOf(stream: Stream): RedisNode | undefined {
@@ -221,7 +228,7 @@ export class RedisBroker implements Broker {
       () => this.#malformed(),
     );
     if (wire?.kind === "message") this.#handler?.onMessage(wire.message);
-    else if (wire) this.#answer(stream, wire.request, wire.replyChannel, wire.question);
+    else if (wire) void this.#answer(stream, wire.request, wire.replyChannel, wire.question);
   }
 
   /** Something cannot be read and is passed over. */
@@ -231,16 +238,16 @@ export class RedisBroker implements Broker {
     this.#options.log.warn("unreadable message from Redis");
   }
 
-  #answer(stream: Stream, request: string, replyChannel: string, question: unknown): void {
-    const answer = this.#handler?.onQuestion(stream, question);
-    if (answer === undefined) {
-      this.#options.log.warn("unknown question from another replica");
-      return;
+  async #answer(stream: Stream, request: string, replyChannel: string, question: unknown): Promise<void> {
+    try {
+      const answering = this.#handler?.onQuestion(stream, question);
+      if (answering === undefined) this.#options.log.warn("unknown question from another replica");
+      const answer = await answering;
+      if (answer === undefined || !this.#handler) return;
+      await this.#nodes.nodeOf(replyChannel)?.publish(replyChannel, encodeAnswer(request, answer));
+    } catch (error) {
+      this.#options.log.warn({ err: error }, "a question could not be answered");
     }
-    const send = async () => this.#nodes.nodeOf(replyChannel)?.publish(replyChannel, encodeAnswer(request, answer));
-    send().catch((error: unknown) => {
-      this.#options.log.warn({ err: error }, "an answer could not be sent");
-    });
   }
 
   /** Runs an operation on the node that serves a key: bounded in number, timed, its failures turned into `unavailable`. */

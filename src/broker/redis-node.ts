@@ -1,5 +1,5 @@
 import type { Log } from "../log.ts";
-import { PendingQuestions } from "./pending-questions.ts";
+import type { PendingQuestions } from "./pending-questions.ts";
 import { type RedisClient, ReplyError } from "./redis-client.ts";
 import { type PublishCommand, publishScript } from "./redis-scripts.ts";
 import { decodeAnswer, encodeAnswer, encodeQuestion, readable } from "./redis-wire.ts";
@@ -18,6 +18,8 @@ export interface RedisNodeOptions {
   readonly isLed: boolean;
   /** What the logs call the node; empty where there is just one. */
   readonly name: string;
+  /** What this replica has asked: told of the answers that come in. */
+  readonly questions: PendingQuestions;
   readonly log: Log;
   /** Told of what could not be read. */
   readonly onMalformed: () => void;
@@ -31,9 +33,6 @@ export interface RedisNodeHandler {
   /** The node has ended a subscription, since it does not serve the channel any more. */
   onMoved(): void;
 }
-
-/** Longest wait for the answers to a question, in ms. */
-const answerTimeoutMs = 1000;
 
 /** Pause between two looks at whether the subscriptions still bring anything, in ms. */
 const probeIntervalMs = 3000;
@@ -54,7 +53,6 @@ export class RedisNode {
   readonly writer: ReplicatedWriter | undefined;
   readonly #options: RedisNodeOptions;
   readonly #subscriber: RedisClient;
-  readonly #questions = new PendingQuestions(answerTimeoutMs);
   #handler: RedisNodeHandler | undefined;
   #probe: NodeJS.Timeout | undefined;
   #again: NodeJS.Timeout | undefined;
@@ -137,11 +135,9 @@ export class RedisNode {
     return sent as Promise<number>;
   }
 
-  /** Asks all replicas subscribed to a channel that this node serves, and gives the answers that came in time. */
-  ask(channel: string, question: unknown): Promise<unknown[]> {
-    return this.#questions.ask((request) =>
-      this.publish(channel, encodeQuestion(request, this.#options.replyChannel, question)),
-    );
+  /** Asks all replicas subscribed to a channel that this node serves, and says how many they are. */
+  ask(channel: string, request: string, question: unknown): Promise<number> {
+    return this.publish(channel, encodeQuestion(request, this.#options.replyChannel, question));
   }
 
   /** Rejects when one of the connections does not answer. */
@@ -155,7 +151,6 @@ export class RedisNode {
     clearInterval(this.#probe);
     clearTimeout(this.#again);
     for (const client of this.#clients) client.disconnect();
-    this.#questions.close();
   }
 
   get #isSharded(): boolean {
@@ -214,9 +209,10 @@ export class RedisNode {
    */
   async #probeSubscriber(): Promise<void> {
     if (!this.ready) return;
-    const answers = await this.#questions.ask((request) => this.#sendToSelf(request)).catch(() => undefined);
+    const { questions } = this.#options;
+    const heard = await questions.ask((request) => this.#sendToSelf(request)).catch(() => undefined);
     // When it could not even be sent, the commands' connection is what is broken, and that shows by itself.
-    this.#probesMissed = answers?.length === 0 ? this.#probesMissed + 1 : 0;
+    this.#probesMissed = heard?.answers.length === 0 ? this.#probesMissed + 1 : 0;
     if (this.#probesMissed < 2 || !this.ready) return;
     this.#probesMissed = 0;
     this.#options.log.warn(this.#named, "the subscriptions in Redis bring nothing any more; subscribing anew");
@@ -240,7 +236,7 @@ export class RedisNode {
       return;
     }
     const reply = readable(() => decodeAnswer(payload), this.#options.onMalformed);
-    if (reply) this.#questions.answered(reply.request, reply.answer);
+    if (reply) this.#options.questions.answered(reply.request, reply.answer);
   }
 
   get #named(): { node?: string } {

@@ -1,6 +1,7 @@
 import type { Log } from "../log.ts";
 import { newEpoch } from "../protocol/positions.ts";
 import { parseRedisUrl, redisUrlForms } from "../redis-url.ts";
+import type { PendingQuestions } from "./pending-questions.ts";
 import { createRedisClient, publishCommandOf } from "./redis-client.ts";
 import { RedisCluster } from "./redis-cluster.ts";
 import { RedisNode } from "./redis-node.ts";
@@ -20,16 +21,22 @@ export interface RedisTopologyOptions {
 /**
  * Makes the nodes that a URL speaks of; they are not connected yet.
  *
+ * @param questions told of the answers that come in
  * @param onMalformed told of what could not be read
  * @throws Error when the URL is none
  */
-export function createRedisNodes(options: RedisTopologyOptions, onMalformed: () => void): RedisNodes {
+export function createRedisNodes(
+  options: RedisTopologyOptions,
+  questions: PendingQuestions,
+  onMalformed: () => void,
+): RedisNodes {
   const { redisUrl, redisPrefix, redisWaitReplicas, log } = options;
   const target = parseRedisUrl(redisUrl);
   if (!target) throw new Error(`redisUrl ${redisUrlForms}`);
   const replyChannel = `${redisPrefix}:replica:${newEpoch()}`;
   const isLed = target.kind === "sentinel";
-  const node = { publishCommand: publishCommandOf(target), waitReplicas: redisWaitReplicas, isLed, log, onMalformed };
+  const publishCommand = publishCommandOf(target);
+  const node = { publishCommand, waitReplicas: redisWaitReplicas, isLed, questions, log, onMalformed };
   if (target.kind !== "cluster") {
     return new SingleRedis(
       new RedisNode({ ...node, connect: (name) => createRedisClient(target, name), replyChannel, name: "" }),

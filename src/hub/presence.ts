@@ -126,6 +126,6 @@ export class Presence {
   }
 
   async #ask<Answer>(stream: Stream, question: Question): Promise<Answer[]> {
-    return (await this.#broker.ask(stream, question)) as Answer[];
+    return (await this.#broker.ask(stream, question)).answers as Answer[];
   }
 }

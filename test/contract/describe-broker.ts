@@ -338,10 +338,48 @@ export function describeBroker(name: string, world: BrokerWorld): void {
 
     it("asks the replicas subscribed to a stream, and nobody else", async () => {
       const { broker, questions } = await one();
-      expect(await broker.ask(alice, { kind: "who" })).toEqual([]);
+      expect(await broker.ask(alice, { kind: "who" })).toEqual({ answers: [], replicas: 0 });
       await broker.subscribe([alice]);
-      expect(await broker.ask(alice, { kind: "who", ü: [1] })).toEqual(["here"]);
+      expect(await broker.ask(alice, { kind: "who", ü: [1] })).toEqual({ answers: ["here"], replicas: 1 });
       expect(questions).toEqual([{ kind: "who", ü: [1] }]);
+    });
+
+    it("waits for an answer that takes its time, as long as the asker will", async () => {
+      const answer = Promise.withResolvers<string>();
+      const { broker, questions } = await replica(world(history), answer.promise);
+      await broker.subscribe([alice]);
+      expect(await broker.ask(alice, "quick?", { timeoutMs: 50 })).toEqual({ answers: [], replicas: 1 });
+      const asked = broker.ask(alice, "slow?", { timeoutMs: 60_000 });
+      await until(() => questions.length === 2);
+      answer.resolve("at last");
+      expect(await asked).toEqual({ answers: ["at last"], replicas: 1 });
+    });
+
+    it("goes on without whoever fails to answer, or has nothing to say", async () => {
+      const failed = Promise.reject(new Error("no"));
+      failed.catch(() => {});
+      for (const answer of [failed, Promise.resolve(undefined)]) {
+        const { broker, questions } = await replica(world(history), answer);
+        await broker.subscribe([bob]);
+        expect(await broker.ask(bob, "?", { timeoutMs: 50 })).toEqual({ answers: [], replicas: 1 });
+        expect(questions).toEqual(["?"]);
+      }
+    });
+
+    it("is content with the first answer that the asker wants, and gives up when the asker does", async () => {
+      const answer = Promise.withResolvers<string>();
+      const { broker, questions } = await replica(world(history), answer.promise);
+      await broker.subscribe([alice]);
+      const asker = new AbortController();
+      const given = broker.ask(alice, "?", { timeoutMs: 60_000, signal: asker.signal });
+      await until(() => questions.length === 1);
+      asker.abort();
+      expect(await given).toEqual({ answers: [], replicas: 1 });
+      const isLast = (one: unknown) => one === "yes";
+      const asked = broker.ask(alice, "?", { timeoutMs: 60_000, isLast });
+      await until(() => questions.length === 2);
+      answer.resolve("yes");
+      expect(await asked).toEqual({ answers: ["yes"], replicas: 1 });
     });
 
     it("can do its work", async () => {

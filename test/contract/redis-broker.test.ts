@@ -1,6 +1,6 @@
 import { Redis } from "ioredis";
 import { describe, expect, inject, it, onTestFinished } from "vitest";
-import type { Message, Publication } from "../../src/broker/broker.ts";
+import type { Answers, BrokerHandler, Message, Publication } from "../../src/broker/broker.ts";
 import { RedisBroker, type RedisBrokerOptions } from "../../src/broker/redis-broker.ts";
 import { releaseScript } from "../../src/broker/redis-scripts.ts";
 import { createLog } from "../../src/log.ts";
@@ -56,6 +56,43 @@ describe("RedisBroker", () => {
     const [after] = await broker.subscribe([alice], [before]);
     expect(await publish("k1")).toEqual({ ...first, id: `u-${after?.epoch}-1`, replayed: true });
     expect(await publish("k2")).toMatchObject({ id: `u-${after?.epoch}-2`, replayed: false });
+  });
+
+  it("asks all replicas that are subscribed, each once, and is content with the first that knows", async () => {
+    const alice = userStream("alice");
+    const forever = new Promise<never>(() => {});
+    const { broker: asker, redisPrefix } = await start();
+    const { broker: silent } = await start({ redisPrefix }, () => forever);
+    const { broker: knowing } = await start({ redisPrefix }, async (_, question) => ({ heard: question }));
+    for (const broker of [silent, knowing]) await broker.subscribe([alice]);
+    const isLast = () => true;
+    expect(await asker.ask(alice, "who?", { timeoutMs: 60_000, isLast })).toEqual({
+      answers: [{ heard: "who?" }],
+      replicas: 2,
+    });
+  });
+
+  it("goes on with everything else while thousands of questions wait for their answers", async () => {
+    const alice = userStream("alice");
+    const thousands = 10_500;
+    let asked = 0;
+    const answer = Promise.withResolvers<string>();
+    const { broker } = await start({}, () => {
+      asked++;
+      return answer.promise;
+    });
+    await broker.subscribe([alice]);
+    const waiting: Promise<Answers>[] = [];
+    // Each turn fewer than what may be on its way to Redis at once.
+    while (waiting.length < thousands) {
+      const sent = waiting.length;
+      for (let n = 0; n < 1500; n++) waiting.push(broker.ask(alice, "?", { timeoutMs: 60_000 }));
+      await until(() => asked === sent + 1500);
+    }
+    expect((await broker.publish(alice, publication())).id).toMatch(/^u-/);
+    await broker.check();
+    answer.resolve("yes");
+    for (const { answers } of await Promise.all(waiting)) expect(answers).toEqual(["yes"]);
   });
 
   describe("with replicas to wait for, which are not there", () => {
@@ -169,7 +206,7 @@ describe("RedisBroker", () => {
   });
 });
 
-async function start(changes: Partial<RedisBrokerOptions> = {}) {
+async function start(changes: Partial<RedisBrokerOptions> = {}, onQuestion: BrokerHandler["onQuestion"] = () => null) {
   const { redisPrefix = uniquePrefix() } = changes;
   let malformed = 0;
   const received: Message[] = [];
@@ -187,7 +224,7 @@ async function start(changes: Partial<RedisBrokerOptions> = {}) {
   const connected = Promise.withResolvers<void>();
   broker.start({
     onMessage: (message) => void received.push(message),
-    onQuestion: () => null,
+    onQuestion,
     onExternalPublish: () => {},
     onConnected: () => connected.resolve(),
   });

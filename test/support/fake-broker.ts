@@ -1,4 +1,12 @@
-import type { Broker, BrokerHandler, HistoryPage, Message, Publication, Published } from "../../src/broker/broker.ts";
+import type {
+  Answers,
+  Broker,
+  BrokerHandler,
+  HistoryPage,
+  Message,
+  Publication,
+  Published,
+} from "../../src/broker/broker.ts";
 import { UserTopics } from "../../src/broker/user-topics.ts";
 import { formatId, formatLiveId, type Position } from "../../src/protocol/positions.ts";
 import type { Stream } from "../../src/protocol/streams.ts";
@@ -130,8 +138,9 @@ export class FakeBroker implements Broker {
     return { epoch, first, last, reaches, messages };
   }
 
-  async ask(stream: Stream, question: unknown): Promise<unknown[]> {
-    return this.subscribed.has(stream.key) ? [this.handler?.onQuestion(stream, question)] : [];
+  async ask(stream: Stream, question: unknown): Promise<Answers> {
+    if (!this.subscribed.has(stream.key)) return { answers: [], replicas: 0 };
+    return { answers: [await this.handler?.onQuestion(stream, question)], replicas: 1 };
   }
 
   async countPublishes(): Promise<number> {

@@ -192,7 +192,7 @@ describe("handing over", () => {
     expect(broker.up).toBe(true);
     await broker.close();
     await publish(broker, alice);
-    expect([broker.up, await broker.ask(alice, {})]).toEqual([false, []]);
+    expect([broker.up, (await broker.ask(alice, {})).answers]).toEqual([false, []]);
     expect(onMessage).not.toHaveBeenCalled();
   });
 });

@@ -258,9 +258,12 @@ describe("questions", () => {
 
   it("to other replicas add up", async () => {
     const hub = createHub();
-    vi.spyOn(broker, "ask").mockResolvedValueOnce([[{ connection: "x" }], [], [{ connection: "y" }]]);
+    vi.spyOn(broker, "ask").mockResolvedValueOnce({
+      answers: [[{ connection: "x" }], [], [{ connection: "y" }]],
+      replicas: 3,
+    });
     expect(await hub.connectionsOf("alice")).toEqual([{ connection: "x" }, { connection: "y" }]);
-    vi.spyOn(broker, "ask").mockResolvedValueOnce([1, 0, 2]);
+    vi.spyOn(broker, "ask").mockResolvedValueOnce({ answers: [1, 0, 2], replicas: 3 });
     expect(await hub.disconnect("alice")).toBe(3);
   });
 
