@@ -8,7 +8,7 @@ import { TopicAccess } from "./auth/topic-access.ts";
 import type { Broker } from "./broker/broker.ts";
 import { MemoryBroker } from "./broker/memory-broker.ts";
 import { RedisBroker } from "./broker/redis-broker.ts";
-import { handleClientFrame, type OnMessage } from "./client-frames.ts";
+import type { OnMessage } from "./client-frames.ts";
 import { type Config, checkConfig, readConfig } from "./config.ts";
 import { createHttpApp } from "./http/app.ts";
 import { type Certificate, certificateOf } from "./http/certificate.ts";
@@ -30,10 +30,9 @@ import { drainConnections } from "./hub/drain.ts";
 import { Hub } from "./hub/hub.ts";
 import { createLog, type Log } from "./log.ts";
 import { Metrics } from "./metrics.ts";
+import { Transports } from "./transports.ts";
 import { version } from "./version.ts";
-import type { EndCause, WsConnection } from "./ws/connection.ts";
-import { Heartbeat } from "./ws/heartbeat.ts";
-import { Upgrades, wsPath } from "./ws/upgrade.ts";
+import { wsPath } from "./ws/upgrade.ts";
 
 /** Settings of {@link Belfry.start}: every configuration variable in camel case, with the same defaults, and these. */
 export interface BelfryOptions extends Partial<Config> {
@@ -67,9 +66,7 @@ export class Belfry {
   readonly #log: Log;
   readonly #metrics = new Metrics();
   readonly #broker: Broker;
-  readonly #upgrades: Upgrades;
-  readonly #heartbeat: Heartbeat;
-  readonly #onMessage: OnMessage | undefined;
+  readonly #transports: Transports;
   readonly #apiKeys: ReturnType<typeof apiKeysOf>;
   readonly #certificate: Certificate | undefined;
   readonly #listeners: { readonly listener: Listener; readonly port: number; readonly name: "port" | "apiPort" }[] = [];
@@ -106,12 +103,10 @@ export class Belfry {
     checkConfig(config);
     this.#config = config;
     this.#host = server;
-    this.#onMessage = onMessage;
     this.#log = log ?? createLog(config.logLevel);
     this.#broker = this.#createBroker();
     this.hub = this.#createHub();
-    this.#heartbeat = new Heartbeat(config);
-    this.#upgrades = this.#createUpgrades();
+    this.#transports = this.#createTransports(onMessage);
     this.#apiKeys = apiKeysOf(config, this.#log);
     this.#certificate = server ? undefined : certificateOf(config, this.#log);
     const { apiPort } = config;
@@ -164,18 +159,17 @@ export class Belfry {
 
   async #close(drainTimeoutMs: number): Promise<void> {
     this.#draining = true;
-    this.#upgrades.drain();
+    this.#transports.drain();
     const deadlineMs = performance.now() + drainTimeoutMs;
     await drainConnections(this.hub, drainTimeoutMs);
     const graceMs = Math.max(minGraceMs, deadlineMs - performance.now());
-    const cut = setTimeout(() => this.#upgrades.terminate(), graceMs);
     try {
-      await Promise.all(this.#listeners.map(({ listener }) => listener.close(graceMs)));
-      await this.#upgrades.closed();
+      await Promise.all([
+        this.#transports.closed(graceMs),
+        ...this.#listeners.map(({ listener }) => listener.close(graceMs)),
+      ]);
     } finally {
-      clearTimeout(cut);
       this.#host?.off("upgrade", this.#onUpgrade);
-      this.#heartbeat.close();
       this.#certificate?.close();
       this.#apiKeys.close();
       await this.hub.close();
@@ -217,39 +211,17 @@ export class Belfry {
     });
   }
 
-  #createUpgrades(): Upgrades {
-    const authenticator = authenticatorOf(this.#config);
-    const frameContext = {
+  #createTransports(onMessage: OnMessage | undefined): Transports {
+    return new Transports({
+      config: this.#config,
       hub: this.hub,
       log: this.#log,
-      onMessage: this.#onMessage,
+      authenticator: authenticatorOf(this.#config),
       topicAccess: new TopicAccess(this.#config),
-      authenticator: this.#config.authMode === "jwt" ? authenticator : undefined,
-    };
-    return new Upgrades({
-      ...this.#config,
-      hub: this.hub,
-      log: this.#log,
-      authenticator,
+      onMessage,
       remoteAddress: remoteAddressOf(this.#config.trustProxy),
-      context: {
-        ...this.#config,
-        onGone: (connection, cause) => this.#gone(connection, cause),
-        onFrame: (connection, frame) => handleClientFrame(frame, connection, frameContext),
-      },
-      onOpen: (connection) => {
-        this.#heartbeat.add(connection);
-        this.#log.debug({ connection: connection.id }, "connected");
-      },
-      onRefused: ({ code }) => this.#metrics.droppedConnections.inc({ reason: `refused_${code}` }),
+      onDropped: (reason) => this.#metrics.droppedConnections.inc({ reason }),
     });
-  }
-
-  #gone(connection: WsConnection, cause: EndCause): void {
-    this.hub.unregister(connection);
-    this.#heartbeat.delete(connection);
-    if (cause !== "client") this.#metrics.droppedConnections.inc({ reason: cause });
-    this.#log.debug({ connection: connection.id, cause }, "disconnected");
   }
 
   #endpointContext() {
@@ -289,7 +261,7 @@ export class Belfry {
     // In somebody else's server an upgrade to another path may be somebody else's.
     const path = request.url?.split("?", 1)[0];
     if (this.#host && path !== wsPath && this.#host.listenerCount("upgrade") > 1) return;
-    void this.#upgrades.handle(request, socket, head);
+    this.#transports.upgrade(request, socket, head);
   }
 
   async #listen(): Promise<void> {

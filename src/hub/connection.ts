@@ -6,6 +6,9 @@ import type { Delivery } from "./delivery.ts";
 /** How a client is connected. */
 export type Transport = "ws" | "sse";
 
+/** Why a connection ended, as metrics and logs call it. */
+export type EndCause = CloseCause | "client" | "heartbeat" | "protocol_error";
+
 /** What a client is told first. */
 export interface Welcome {
   /** The ids to resume from if nothing arrives any more; `user` is missing when anonymous. */

@@ -2,37 +2,23 @@ import { randomUUID } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { WebSocket } from "ws";
 import type { Credentials, Token } from "../credentials.ts";
-import type { Connection, Welcome } from "../hub/connection.ts";
+import type { Pulsed } from "../heartbeat.ts";
+import type { Connection, EndCause, Welcome } from "../hub/connection.ts";
 import type { Delivery } from "../hub/delivery.ts";
+import { Intake, type IntakeOptions } from "../intake.ts";
 import { type CloseCause, closeCodes } from "../protocol/close-codes.ts";
-import {
-  type ClientFrame,
-  type ErrorFrame,
-  parseClientFrame,
-  type ServerFrame,
-  type WelcomeFrame,
-} from "../protocol/frames.ts";
-import { TokenBucket } from "../token-bucket.ts";
+import type { ServerFrame, WelcomeFrame } from "../protocol/frames.ts";
 import { closeReason } from "./close-reason.ts";
 import { compressedMessageFrames, jsonFrame, messageFrames } from "./frame.ts";
 
-/** Why a connection ended, as metrics and logs call it. */
-export type EndCause = CloseCause | "client" | "heartbeat" | "protocol_error";
-
 /** What the connections of one service share. */
-export interface ConnectionContext {
+export interface ConnectionContext extends IntakeOptions {
   readonly sendBufferBytes: number;
-  readonly maxClientFramesPerSecond: number;
   /** Longest time between two pings, in ms; said in the welcome frame. */
   readonly pingIntervalMs: number;
   /** The connection is going; called once, before the close frame is sent or when the socket is gone. */
   readonly onGone: (connection: WsConnection, cause: EndCause) => void;
-  /** A well-formed frame; resolves with what to answer, if anything, and never rejects. */
-  readonly onFrame: (connection: WsConnection, frame: ClientFrame) => Promise<ServerFrame | undefined>;
 }
-
-/** Malformed frames in a row that end a connection. */
-const maxMalformedInRow = 10;
 
 /** The socket of `ws` that knows its connection, so that one set of listeners serves all sockets. */
 export class ConnectionSocket extends WebSocket {
@@ -40,26 +26,22 @@ export class ConnectionSocket extends WebSocket {
 }
 
 /** One WebSocket, from its registration to its end. */
-export class WsConnection implements Connection {
+export class WsConnection implements Connection, Pulsed {
   readonly id = randomUUID();
   readonly transport = "ws";
   readonly connectedAtMs = Date.now();
   readonly user: string | null;
   readonly remote: string;
-  /** When anything last came from the client, by {@link performance.now}. */
   lastSeenMs = performance.now();
-  /** When the next ping is due, by the same clock. */
   nextPingMs = 0;
-  /** When it has lived long enough, by the same clock. */
   oldAtMs = Number.POSITIVE_INFINITY;
   token: Token | undefined;
   readonly #context: ConnectionContext;
   readonly #ws: ConnectionSocket;
   readonly #socket: Duplex;
-  readonly #frames: TokenBucket;
+  readonly #intake: Intake;
   /** One of the functions of all connections, so that what it makes is shared. */
   readonly #encode: typeof messageFrames;
-  #malformedInRow = 0;
   /** A ping waits for its pong. */
   #isPinged = false;
   #gone = false;
@@ -79,7 +61,7 @@ export class WsConnection implements Connection {
     this.token = token;
     this.remote = remote;
     this.#encode = ws.extensions === "" ? messageFrames : compressedMessageFrames;
-    this.#frames = new TokenBucket(context.maxClientFramesPerSecond, this.lastSeenMs);
+    this.#intake = new Intake(this, context, this.lastSeenMs);
     ws.connection = this;
     ws.on("message", onMessage);
     ws.on("ping", onPing);
@@ -149,7 +131,6 @@ export class WsConnection implements Connection {
     this.#ws.ping();
   }
 
-  /** Ends the connection without a close frame, since nothing comes from the client any more. */
   terminate(): void {
     this.end("heartbeat");
     this.#ws.terminate();
@@ -166,7 +147,7 @@ export class WsConnection implements Connection {
   receive(data: Buffer, isBinary: boolean): void {
     if (!this.#takesFrame()) return;
     if (isBinary) this.close("unsupported_data");
-    else this.#handle(parseClientFrame(data.toString()));
+    else this.#intake.take(data.toString());
   }
 
   /** Answers a ping of the client's (RFC 6455 section 5.5.3). */
@@ -188,25 +169,9 @@ export class WsConnection implements Connection {
   #takesFrame(): boolean {
     if (this.#gone) return false;
     this.lastSeenMs = performance.now();
-    if (this.#frames.take(this.lastSeenMs) === 0) return true;
+    if (this.#intake.count(this.lastSeenMs) === 0) return true;
     this.close("too_many", `more than ${this.#context.maxClientFramesPerSecond} frames a second`);
     return false;
-  }
-
-  #handle(frame: ClientFrame | ErrorFrame): void {
-    if (frame.type !== "error") {
-      this.#malformedInRow = 0;
-      void this.#answer(frame);
-    } else if (++this.#malformedInRow < maxMalformedInRow) {
-      this.send(frame);
-    } else {
-      this.close("policy");
-    }
-  }
-
-  async #answer(frame: ClientFrame): Promise<void> {
-    const answer = await this.#context.onFrame(this, frame);
-    if (answer) this.send(answer);
   }
 
   /**

@@ -1,17 +1,14 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { type Server, type ServerOptions, WebSocketServer } from "ws";
-import type { Authenticator } from "../auth/authenticator.ts";
 import { bearerToken } from "../auth/bearer.ts";
-import { isOriginAllowed } from "../auth/origins.ts";
-import type { AllowedOrigin } from "../config-values.ts";
 import type { Credentials } from "../credentials.ts";
+import type { Arrival, Entrance } from "../entrance.ts";
 import { BelfryError, toBelfryError } from "../errors.ts";
 import type { Admission } from "../hub/admission.ts";
 import type { Hub } from "../hub/hub.ts";
 import type { Log } from "../log.ts";
 import { closeCodes } from "../protocol/close-codes.ts";
-import { parseSince, type Resumption } from "../protocol/since.ts";
 import { parseOffer } from "../protocol/subprotocols.ts";
 import { checkHead, refuse } from "../raw-http.ts";
 import { closeReason } from "./close-reason.ts";
@@ -20,19 +17,12 @@ import { type ConnectionContext, ConnectionSocket, WsConnection } from "./connec
 
 /** Settings of {@link Upgrades}. */
 export interface UpgradeOptions {
-  readonly hub: Hub;
+  readonly hub: Pick<Hub, "register">;
   readonly log: Log;
-  readonly authenticator: Authenticator;
-  readonly allowedOrigins: readonly AllowedOrigin[];
-  /** Let clients in that present nothing. */
-  readonly allowAnonymous: boolean;
+  readonly entrance: Entrance;
   readonly maxPayloadBytes: number;
   /** Agree to compress messages for clients that offer it. */
   readonly compression: boolean;
-  /** Connections of this replica; undefined: not limited. */
-  readonly maxConnections?: number | undefined;
-  /** Handshakes that wait for Redis or for the keys of tokens, and closes of those who were not let in; default 5,000. */
-  readonly maxHandshakes?: number;
   readonly remoteAddress: (request: IncomingMessage) => string;
   readonly context: ConnectionContext;
   readonly onOpen: (connection: WsConnection) => void;
@@ -51,12 +41,6 @@ const refusedCloseMs = 2000;
 /** Pieces of one message of a client's: each costs much more than the byte that it may hold. */
 const maxFragments = 1024;
 
-/** Fewer would turn away those who all come back at once when another replica has died. */
-const defaultMaxHandshakes = 5000;
-
-/** Seconds after which a client that found the replica full or draining may come back. */
-const retryAfterSeconds = 2;
-
 /**
  * Decides every upgrade before `ws` sees the socket: a refusal is a plain HTTP answer, and whoever is let in is subscribed
  * before the handshake is answered, so that a client that sees its socket open misses nothing from then on.
@@ -64,14 +48,6 @@ const retryAfterSeconds = 2;
 export class Upgrades {
   readonly #options: UpgradeOptions;
   readonly #server: Server<typeof ConnectionSocket>;
-  readonly #open = new Set<ConnectionSocket>();
-  /** Under way. */
-  #handshakes = 0;
-  /** Of these, those of clients that may connect. */
-  #admitting = 0;
-  /** Of the open ones, those that were let in to be told why they are not. */
-  #refused = 0;
-  #draining = false;
 
   constructor(options: UpgradeOptions) {
     this.#options = options;
@@ -101,48 +77,20 @@ export class Upgrades {
     });
   }
 
-  /** From here on every upgrade is refused. */
-  drain(): void {
-    this.#draining = true;
-  }
-
-  /** Cuts every connection that is still open, without a close frame. */
-  terminate(): void {
-    for (const ws of this.#open) ws.terminate();
-  }
-
-  /** Resolves when no socket is open any more, not even one whose closing handshake is not over. */
-  async closed(): Promise<void> {
-    await Promise.all([...this.#open].map((ws) => new Promise((resolve) => ws.once("close", resolve))));
-  }
-
   /** Takes one upgrade request. */
   async handle(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     // The socket has no owner until `ws` has it: an error on it must not end the process.
     socket.on("error", ignore);
-    this.#handshakes++;
-    let isAdmitting = false;
-    let admission: Admission | undefined;
-    let presented: string | undefined;
+    let hasPresented = false;
     try {
-      const { hub, authenticator } = this.#options;
-      const checked = this.#check(request);
-      presented = checked.presented;
-      const credentials = presented === undefined ? anonymous : await authenticator.authenticate(presented);
-      // Now it counts as a connection; those who may not connect take no place from others.
-      this.#checkRoom();
-      this.#admitting++;
-      isAdmitting = true;
-      admission = await hub.admit(credentials, checked.since);
-      if (this.#draining) throw draining();
-      if (socket.destroyed || !socket.writable) throw new BelfryError("malformed", "the client has gone");
-      this.#register(request, socket, head, credentials, admission);
+      const arrival = arrivalOf(request);
+      hasPresented = arrival.presented !== undefined;
+      await this.#options.entrance.enter(arrival, (credentials, admission) => {
+        if (socket.destroyed || !socket.writable) throw new BelfryError("malformed", "the client has gone");
+        return this.#register(request, socket, head, credentials, admission);
+      });
     } catch (thrown) {
-      if (admission) this.#options.hub.dismiss(admission);
-      this.#refuse(request, socket, head, toBelfryError(thrown), presented !== undefined);
-    } finally {
-      this.#handshakes--;
-      if (isAdmitting) this.#admitting--;
+      this.#refuse(request, socket, head, toBelfryError(thrown), hasPresented);
     }
   }
 
@@ -160,63 +108,27 @@ export class Upgrades {
   }
 
   #closeRefused(ws: ConnectionSocket, reason: string): void {
-    this.#refused++;
+    this.#options.entrance.turnAway(ws);
     const cut = setTimeout(() => ws.terminate(), refusedCloseMs);
-    ws.on("close", () => {
-      this.#refused--;
-      clearTimeout(cut);
-    });
+    ws.on("close", () => clearTimeout(cut));
     ws.on("error", ignore).close(closeCodes.unauthorized.code, closeReason(reason));
   }
 
-  /** Everything that can be decided at once. */
-  #check(request: IncomingMessage): { presented: string | undefined; since: Resumption } {
-    const { allowedOrigins, allowAnonymous, maxHandshakes = defaultMaxHandshakes } = this.#options;
-    checkHead(request);
-    const [path, ...query] = request.url?.split("?") ?? [];
-    if (path !== wsPath) throw new BelfryError("not_found", "the WebSocket is at /ws");
-    const { headers } = request;
-    if (!isOriginAllowed(headers.origin, allowedOrigins)) {
-      throw new BelfryError("forbidden", "pages of this origin may not connect; ALLOWED_ORIGINS names those that may");
-    }
-    checkHandshake(request);
-    if (this.#draining) throw draining();
-    if (this.#handshakes + this.#refused > maxHandshakes) {
-      throw new BelfryError("unavailable", "too many handshakes are under way", { retryAfterSeconds });
-    }
-    this.#checkRoom();
-    const offer = parseOffer(headers["sec-websocket-protocol"]);
-    if (typeof offer === "string") throw new BelfryError("malformed", offer);
-    const presented = offer.flag ?? bearerToken(headers.authorization);
-    if (presented === undefined && !allowAnonymous) {
-      throw new BelfryError("unauthorized", "say who you are: offer the user id or token in Sec-WebSocket-Protocol");
-    }
-    const since = parseSince(query.join("?"));
-    if (typeof since === "string") throw new BelfryError("malformed", since);
-    return { presented, since };
-  }
-
-  #checkRoom(): void {
-    const { maxConnections = Number.POSITIVE_INFINITY } = this.#options;
-    if (this.#open.size - this.#refused + this.#admitting < maxConnections) return;
-    throw new BelfryError("unavailable", "this replica is full", { retryAfterSeconds });
-  }
-
+  /** @returns false when the handshake was not completed */
   #register(
     request: IncomingMessage,
     socket: Duplex,
     head: Buffer,
     credentials: Credentials,
     admission: Admission,
-  ): void {
+  ): boolean {
     const { context, hub, onOpen, remoteAddress } = this.#options;
-    const upgraded = this.#upgrade(request, socket, head, (ws) => {
+    return this.#upgrade(request, socket, head, (ws) => {
       const connection = new WsConnection(ws, socket, credentials, remoteAddress(request), context);
       // Before it is registered: in there it may be turned away, or closed by a listener.
       onOpen(connection);
       hub.register(connection, admission);
     });
-    if (!upgraded) hub.dismiss(admission);
   }
 
   /** Completes the handshake; false when `ws` answered the request itself, since it saw something wrong that the checks let pass. */
@@ -240,18 +152,25 @@ export class Upgrades {
 
   /** Apart from where the request is in reach, or the listener would keep it for as long as the connection lives. */
   #track(ws: ConnectionSocket): void {
-    this.#open.add(ws);
-    ws.on("close", () => this.#open.delete(ws));
+    const { entrance } = this.#options;
+    entrance.occupy(ws);
+    ws.on("close", () => entrance.leave(ws));
   }
 }
 
-/** Nothing was presented, and that is allowed. */
-const anonymous: Credentials = { user: null };
-
 function ignore(): void {}
 
-function draining(): BelfryError {
-  return new BelfryError("unavailable", "this replica is shutting down", { retryAfterSeconds });
+/** What the client says of itself. */
+function arrivalOf(request: IncomingMessage): Arrival {
+  checkHead(request);
+  const { headers, url = "" } = request;
+  const [path, ...query] = url.split("?");
+  if (path !== wsPath) throw new BelfryError("not_found", "the WebSocket is at /ws");
+  checkHandshake(request);
+  const offer = parseOffer(headers["sec-websocket-protocol"]);
+  if (typeof offer === "string") throw new BelfryError("malformed", offer);
+  const presented = offer.flag ?? bearerToken(headers.authorization);
+  return { origin: headers.origin, presented, query: query.join("?") };
 }
 
 /** RFC 6455 section 4.2.1. */

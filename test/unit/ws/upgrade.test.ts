@@ -5,6 +5,7 @@ import { pino } from "pino";
 import { expect, it, onTestFinished } from "vitest";
 import { WebSocket } from "ws";
 import { FlagAuthenticator } from "../../../src/auth/authenticator.ts";
+import { Entrance, type EntranceOptions } from "../../../src/entrance.ts";
 import { type UpgradeOptions, Upgrades } from "../../../src/ws/upgrade.ts";
 import { until } from "../../support/service.ts";
 import { refusedUpgrade } from "../../support/test-client.ts";
@@ -17,15 +18,18 @@ it("refuses handshakes when too many wait already, until one of these is through
     return one.promise;
   };
   const refused: string[] = [];
-  const upgrades = new Upgrades({
+  const entrance = new Entrance({
     hub: { admit },
-    log: pino({ level: "silent" }),
     authenticator: new FlagAuthenticator(),
     allowedOrigins: [{ kind: "any" }],
     allowAnonymous: false,
+    maxHandshakes: 3,
+  } as unknown as EntranceOptions);
+  const upgrades = new Upgrades({
+    entrance,
+    log: pino({ level: "silent" }),
     maxPayloadBytes: 1024,
     compression: false,
-    maxHandshakes: 3,
     onRefused: ({ code }: { code: string }) => refused.push(code),
   } as unknown as UpgradeOptions);
   const server = createServer().listen(0, "127.0.0.1");

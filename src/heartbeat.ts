@@ -1,4 +1,5 @@
-import type { WsConnection } from "./connection.ts";
+import type { Token } from "./credentials.ts";
+import type { CloseCause } from "./protocol/close-codes.ts";
 
 /** Settings of {@link Heartbeat}. */
 export interface HeartbeatOptions {
@@ -8,6 +9,21 @@ export interface HeartbeatOptions {
   readonly pongTimeoutMs: number;
   /** Time after 80 to 100 % of which a connection is closed, in ms; undefined: never. */
   readonly maxConnectionAgeMs?: number | undefined;
+}
+
+/** What the {@link Heartbeat} asks of a connection. */
+export interface Pulsed {
+  /** When anything last came from the client, by {@link performance.now}; Infinity where nothing ever comes. */
+  readonly lastSeenMs: number;
+  /** When the next ping is due, by the same clock. */
+  nextPingMs: number;
+  /** When it has lived long enough, by the same clock. */
+  oldAtMs: number;
+  readonly token: Token | undefined;
+  ping(): void;
+  /** Ends the connection without a word, since nothing comes from the client any more. */
+  terminate(): void;
+  close(cause: CloseCause, reason?: string): void;
 }
 
 /** Looks in one ping interval; more is more exact and costs more. */
@@ -23,7 +39,7 @@ const ageWindowMs = "1000";
  */
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
-  readonly #connections = new Set<WsConnection>();
+  readonly #connections = new Set<Pulsed>();
   readonly #timer: NodeJS.Timeout;
 
   constructor(options: HeartbeatOptions) {
@@ -34,7 +50,7 @@ export class Heartbeat {
     this.#timer.unref();
   }
 
-  add(connection: WsConnection): void {
+  add(connection: Pulsed): void {
     const { pingIntervalMs, maxConnectionAgeMs = Number.POSITIVE_INFINITY } = this.#options;
     const nowMs = performance.now();
     connection.nextPingMs = nowMs + spread(pingIntervalMs);
@@ -42,7 +58,7 @@ export class Heartbeat {
     this.#connections.add(connection);
   }
 
-  delete(connection: WsConnection): void {
+  delete(connection: Pulsed): void {
     this.#connections.delete(connection);
   }
 

@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { WsConnection } from "../../../src/ws/connection.ts";
-import { Heartbeat } from "../../../src/ws/heartbeat.ts";
+import { Heartbeat, type Pulsed } from "../../src/heartbeat.ts";
 
 const options = { pingIntervalMs: 25_000, pongTimeoutMs: 10_000 };
 
@@ -17,10 +16,10 @@ function client(answers = true) {
     },
     terminate() {
       connection.terminatedAtMs ??= performance.now();
-      heartbeat.delete(connection as unknown as WsConnection);
+      heartbeat.delete(connection as unknown as Pulsed);
     },
   };
-  return { connection, pings, asConnection: connection as unknown as WsConnection };
+  return { connection, pings, asConnection: connection as unknown as Pulsed };
 }
 
 let heartbeat: Heartbeat;
