@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { readApiKeysFile } from "./api-keys-file.ts";
+import { apiKeyProblems, openings, tlsProblems } from "./config-problems.ts";
 import {
   flag,
   integer,
@@ -14,7 +14,6 @@ import {
   type TrustProxy,
 } from "./config-values.ts";
 import { parseRedisUrl, redisUrlForms } from "./redis-url.ts";
-import { readKeyPair } from "./tls-files.ts";
 
 /** What `belfry serve --help` and the docs say about a variable, beside its default. */
 interface Meta {
@@ -222,40 +221,6 @@ function contradictions(values: Values): string[] {
   }
   if (AUTH_MODE === "none" && keys.length > 0) {
     problems.push(`${keys[0]}: is set, but AUTH_MODE is none, so no token would be checked; set AUTH_MODE=jwt`);
-  }
-  return problems;
-}
-
-function tlsProblems(cert: string | undefined, key: string | undefined): readonly string[] {
-  if (cert !== undefined && key !== undefined) {
-    const pair = readKeyPair(cert, key);
-    return "cert" in pair ? [] : pair;
-  }
-  if (cert === undefined && key === undefined) return [];
-  const [given, missing] = cert === undefined ? ["TLS_KEY", "TLS_CERT"] : ["TLS_CERT", "TLS_KEY"];
-  return [`${missing}: is unset, but ${given} is set; TLS takes both`];
-}
-
-function apiKeyProblems(keys: string | undefined, file: string | undefined): readonly string[] {
-  if (file === undefined) return [];
-  if (keys !== undefined) return ["API_KEYS_FILE: is set, and so is API_KEYS; keep one of them"];
-  const found = readApiKeysFile(file);
-  return typeof found === "string" ? [`API_KEYS_FILE: ${JSON.stringify(file)} ${found}`] : [];
-}
-
-/** What would let anyone in. */
-function openings(given: Readonly<Record<string, string | undefined>>): string[] {
-  const problems: string[] = [];
-  const { AUTH_MODE = "none", API_KEYS, API_KEYS_FILE, JWT_SECRET } = given;
-  if (AUTH_MODE === "none") {
-    problems.push("AUTH_MODE: is none in production, so anyone can be anyone; ALLOW_INSECURE=true starts all the same");
-  }
-  if (!API_KEYS && !API_KEYS_FILE) {
-    problems.push("API_KEYS: is unset in production, so anyone can publish; ALLOW_INSECURE=true starts all the same");
-  }
-  // RFC 7518 section 3.2.
-  if (JWT_SECRET && Buffer.byteLength(JWT_SECRET) < 32) {
-    problems.push("JWT_SECRET: has less than 32 bytes, so it can be guessed; ALLOW_INSECURE=true starts all the same");
   }
   return problems;
 }
