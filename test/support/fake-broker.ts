@@ -1,4 +1,5 @@
 import type { Broker, BrokerHandler, HistoryPage, Message, Publication, Published } from "../../src/broker/broker.ts";
+import { MemoryReminders } from "../../src/broker/memory-reminders.ts";
 import { formatId, formatLiveId, type Position } from "../../src/protocol/positions.ts";
 import type { Stream } from "../../src/protocol/streams.ts";
 
@@ -38,6 +39,7 @@ export class FakeBroker implements Broker {
   readonly calls: string[] = [];
   /** The revocations. */
   readonly kept = new Set<string>();
+  readonly reminders = new MemoryReminders();
   handler: BrokerHandler | undefined;
   readonly #logs = new Map<string, FakeLog>();
   readonly #gates = new Map<Operation, PromiseWithResolvers<void>>();
