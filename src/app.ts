@@ -6,8 +6,7 @@ import type { Express } from "express";
 import { apiKeysOf, authenticatorOf } from "./auth/configured.ts";
 import { TopicAccess } from "./auth/topic-access.ts";
 import type { Broker } from "./broker/broker.ts";
-import { MemoryBroker } from "./broker/memory-broker.ts";
-import { RedisBroker } from "./broker/redis-broker.ts";
+import { brokerOf } from "./broker/configured.ts";
 import type { OnMessage } from "./client-frames.ts";
 import { type Config, checkConfig, readConfig } from "./config.ts";
 import { createHttpApp } from "./http/app.ts";
@@ -178,11 +177,7 @@ export class Belfry {
   }
 
   #createBroker(): Broker {
-    const { redisUrl } = this.#config;
-    if (redisUrl === undefined) return new MemoryBroker(this.#config);
-    return new RedisBroker({
-      ...this.#config,
-      redisUrl,
+    return brokerOf(this.#config, {
       log: this.#log,
       onOperation: (operation, seconds) => this.#metrics.brokerSeconds.observe({ operation }, seconds),
       onMalformed: () => this.#metrics.brokerMalformed.inc({}),

@@ -16,6 +16,7 @@ import {
   tooManyRevocations,
 } from "./broker.ts";
 import { IdempotencyKeys } from "./idempotency-keys.ts";
+import { MemoryReminders } from "./memory-reminders.ts";
 import { ownBytes } from "./own-bytes.ts";
 import { PendingQuestions } from "./pending-questions.ts";
 import { PublishLimit } from "./publish-limit.ts";
@@ -57,6 +58,7 @@ interface StreamHistory {
 
 /** The broker of one process that does everything in memory: as complete as Redis, gone when the process ends. */
 export class MemoryBroker implements Broker {
+  readonly reminders = new MemoryReminders();
   readonly #options: MemoryBrokerOptions;
   /** In order of use, so that the longest unused stand first. */
   readonly #logs = new Map<string, StreamHistory>();

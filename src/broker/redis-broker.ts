@@ -16,6 +16,7 @@ import { PendingQuestions } from "./pending-questions.ts";
 import { ReplyError, redisUnavailable } from "./redis-client.ts";
 import type { RedisNode } from "./redis-node.ts";
 import type { RedisNodes } from "./redis-nodes.ts";
+import { RedisReminders } from "./redis-reminders.ts";
 import { RedisStore, type RedisStoreOptions } from "./redis-store.ts";
 import { RedisSubscriptions } from "./redis-subscriptions.ts";
 import { createRedisNodes, type RedisTopologyOptions } from "./redis-topology.ts";
@@ -46,6 +47,7 @@ const listenRetryMs = 1000;
  * that hold its recipients, and a Redis stream per stream for history.
  */
 export class RedisBroker implements Broker {
+  readonly reminders: RedisReminders;
   readonly #options: RedisBrokerOptions;
   readonly #nodes: RedisNodes;
   readonly #store: RedisStore;
@@ -62,6 +64,10 @@ export class RedisBroker implements Broker {
     this.#nodes = createRedisNodes(options, this.#questions, () => this.#malformed());
     this.#store = new RedisStore(options);
     this.#subscriptions = new RedisSubscriptions(this.#nodes, this.#store);
+    const { redisPrefix, historyTtlSeconds } = options;
+    this.reminders = new RedisReminders(`${redisPrefix}:reminders`, 1000 * historyTtlSeconds, (...operation) =>
+      this.#run(...operation),
+    );
   }
 
   get up(): boolean {

@@ -10,6 +10,8 @@ import {
   probeScript,
   publishScript,
   releaseScript,
+  remindScript,
+  takeDueScript,
 } from "./redis-scripts.ts";
 
 export { ReplyError };
@@ -32,6 +34,8 @@ interface Scripts {
   belfryRelease(...args: Arguments): Promise<number>;
   belfryProbe(...args: Arguments): Promise<number>;
   belfryClaim(...args: Arguments): Promise<string>;
+  belfryRemind(...args: Arguments): Promise<0 | 1>;
+  belfryTakeDue(...args: Arguments): Promise<string[]>;
   belfryPosition(...args: Arguments): Promise<[epoch: string, offset: number, ts: number, subscribers: number]>;
   belfryHistoryBuffer(
     ...args: Arguments
@@ -79,6 +83,8 @@ export function createRedisClient(target: RedisTarget, name: string, node?: Redi
   client.defineCommand("belfryRelease", { numberOfKeys: 4, lua: releaseScript(publish) });
   client.defineCommand("belfryProbe", { numberOfKeys: 1, lua: probeScript(publish) });
   client.defineCommand("belfryClaim", { numberOfKeys: 1, lua: claimScript });
+  client.defineCommand("belfryRemind", { numberOfKeys: 1, lua: remindScript });
+  client.defineCommand("belfryTakeDue", { numberOfKeys: 1, lua: takeDueScript });
   client.defineCommand("belfryPosition", { numberOfKeys: 2, lua: positionScript(publish) });
   client.defineCommand("belfryHistory", { numberOfKeys: 2, lua: historyScript });
   writeTogether(client);

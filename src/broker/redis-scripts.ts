@@ -1,3 +1,5 @@
+import { maxReminders } from "./broker.ts";
+
 /** Messages of a stream that may be held back, beside as many as its history holds. */
 const maxHeld = 10_000;
 
@@ -231,4 +233,33 @@ redis.pcall('PEXPIRE', KEYS[1], ARGV[4])
 if held then last = held - 1 end
 if redis.call('EXISTS', KEYS[2]) == 0 then lost = last end
 return { epoch, last, lost, redis.call('XRANGE', KEYS[2], ARGV[1] .. '-0', last .. '-0', 'COUNT', ARGV[2]) }
+`;
+
+/**
+ * Keeps a reminder, unless it is kept already.
+ *
+ * - KEYS: the reminders, a sorted set by when they are due
+ * - ARGV: text, when it is due, ms that the reminders live
+ * - returns: 1 when it is kept; 0 when too many are
+ */
+export const remindScript = `
+if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then
+  if redis.call('ZCARD', KEYS[1]) >= ${maxReminders} then return 0 end
+  redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1
+`;
+
+/**
+ * Takes reminders that are due, and puts them off.
+ *
+ * - KEYS: the reminders
+ * - ARGV: now, most to take, when they are due again
+ * - returns: their texts
+ */
+export const takeDueScript = `
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])
+for _, text in ipairs(due) do redis.call('ZADD', KEYS[1], ARGV[3], text) end
+return due
 `;

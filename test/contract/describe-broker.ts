@@ -296,6 +296,48 @@ export function describeBroker(name: string, world: BrokerWorld): void {
       expect(await broker.revocations()).toEqual(["one"]);
     });
 
+    it("hands a reminder out when it is due and not before, oldest first, as many as are wanted", async () => {
+      const { reminders } = (await one()).broker;
+      const now = Date.now();
+      for (const [text, dueMs] of [
+        ["late ü", 20],
+        ["early", 10],
+        ["later", 30],
+      ] as const) {
+        expect(await reminders.add(text, now + dueMs)).toBe(true);
+      }
+      expect(await reminders.take(now + 9, 10, 1000)).toEqual([]);
+      expect(await reminders.take(now + 20, 1, 1000)).toEqual(["early"]);
+      expect(await reminders.take(now + 30, 10, 1000)).toEqual(["late ü", "later"]);
+    });
+
+    it("hands a reminder to one of those who take at once, and again after its lease unless it was forgotten", async () => {
+      const create = world(history);
+      const { broker } = await replica(create);
+      const { broker: other } = await replica(create);
+      const now = Date.now();
+      const texts = Array.from({ length: 20 }, (_, index) => `text ${index}`);
+      for (const text of texts) await broker.reminders.add(text, now);
+      const takers = Array.from({ length: 8 }, (_, n) => (n % 2 ? broker : other).reminders.take(now, 5, 1000));
+      expect((await Promise.all(takers)).flat().toSorted()).toEqual(texts.toSorted());
+      await broker.reminders.forget(texts.slice(1));
+      await broker.reminders.forget([]);
+      expect(await other.reminders.take(now + 999, 10, 1000)).toEqual([]);
+      expect(await other.reminders.take(now + 1000, 10, 1000)).toEqual(["text 0"]);
+    });
+
+    it("keeps a reminder once, as it was first, until it is forgotten", async () => {
+      const { reminders } = (await one()).broker;
+      const now = Date.now();
+      await reminders.add("one", now);
+      await reminders.add("one", now + 1000);
+      expect(await reminders.take(now, 10, 1000)).toEqual(["one"]);
+      await reminders.forget(["one", "another"]);
+      expect(await reminders.take(now + 5000, 10, 1000)).toEqual([]);
+      await reminders.add("one", now + 6000);
+      expect(await reminders.take(now + 6000, 10, 1000)).toEqual(["one"]);
+    });
+
     it("forgets an idempotency key when its time is over", async () => {
       const { broker } = await one({ idempotencyTtlSeconds: 0.05 });
       const given = publication({ idempotency: { key: "k", fingerprint: "f" } });

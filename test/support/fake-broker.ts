@@ -7,6 +7,7 @@ import type {
   Publication,
   Published,
 } from "../../src/broker/broker.ts";
+import { MemoryReminders } from "../../src/broker/memory-reminders.ts";
 import { UserTopics } from "../../src/broker/user-topics.ts";
 import { formatId, formatLiveId, type Position } from "../../src/protocol/positions.ts";
 import type { Stream } from "../../src/protocol/streams.ts";
@@ -48,6 +49,7 @@ export class FakeBroker implements Broker {
   /** The revocations. */
   readonly kept = new Set<string>();
   readonly topics = new UserTopics();
+  readonly reminders = new MemoryReminders();
   handler: BrokerHandler | undefined;
   readonly #logs = new Map<string, FakeLog>();
   readonly #gates = new Map<Operation, PromiseWithResolvers<void>>();

@@ -5,7 +5,7 @@ import { BelfryError } from "../../src/errors.ts";
 import type { Admission } from "../../src/hub/admission.ts";
 import { settled } from "../support/fake-broker.ts";
 
-const admission: Admission = { streams: [], elsewhere: [] };
+const admission: Admission = { streams: [], elsewhere: [], topics: [] };
 const alice: Arrival = { origin: undefined, presented: "alice", query: "" };
 
 function createEntrance(options: Partial<EntranceOptions> = {}) {

@@ -1,0 +1,37 @@
+import type { Reminders } from "./broker.ts";
+import type { RedisNode } from "./redis-node.ts";
+
+/** Runs an operation on the node that serves a key. */
+type Run = <T>(operation: string, key: string, work: (node: RedisNode) => Promise<T>) => Promise<T>;
+
+/** The reminders of all replicas: one sorted set, in the order in which they are due. */
+export class RedisReminders implements Reminders {
+  readonly #key: string;
+  readonly #keepMs: number;
+  readonly #run: Run;
+
+  /** @param keepMs for how long they are kept at least when nobody takes them any more */
+  constructor(key: string, keepMs: number, run: Run) {
+    this.#key = key;
+    this.#keepMs = keepMs;
+    this.#run = run;
+  }
+
+  async add(text: string, dueMs: number): Promise<boolean> {
+    const livesMs = Math.ceil(Math.max(0, dueMs - Date.now()) + this.#keepMs);
+    const kept = await this.#run("remind", this.#key, ({ commands }) =>
+      commands.belfryRemind(this.#key, text, dueMs, livesMs),
+    );
+    return kept === 1;
+  }
+
+  async take(nowMs: number, limit: number, leaseMs: number): Promise<string[]> {
+    return this.#run("take_due", this.#key, ({ commands }) =>
+      commands.belfryTakeDue(this.#key, nowMs, limit, nowMs + leaseMs),
+    );
+  }
+
+  async forget(texts: readonly string[]): Promise<void> {
+    if (texts.length > 0) await this.#run("forget", this.#key, ({ commands }) => commands.zrem(this.#key, ...texts));
+  }
+}
