@@ -5,7 +5,8 @@ import type { Message } from "../broker/broker.ts";
  * transport makes of them is made once, here, and shared by all connections of that transport.
  */
 export class Delivery {
-  static readonly #deliveries = new WeakMap<Message, Delivery>();
+  /** Held weakly: a message in history is kept for long, and what was made of it would take as much room again. */
+  static readonly #deliveries = new WeakMap<Message, WeakRef<Delivery>>();
   readonly messages: readonly Message[];
   readonly #encoded = new Map<unknown, Buffer>();
 
@@ -13,12 +14,12 @@ export class Delivery {
     this.messages = messages;
   }
 
-  /** The delivery of a message alone, the same whenever it is asked for: those who resume together share its bytes too. */
+  /** The delivery of a message alone, the same as long as anybody has it: those who resume together share its bytes too. */
   static of(message: Message): Delivery {
-    let delivery = Delivery.#deliveries.get(message);
+    let delivery = Delivery.#deliveries.get(message)?.deref();
     if (!delivery) {
       delivery = new Delivery([message]);
-      Delivery.#deliveries.set(message, delivery);
+      Delivery.#deliveries.set(message, new WeakRef(delivery));
     }
     return delivery;
   }

@@ -5,6 +5,7 @@ import type { Credentials, Token } from "../credentials.ts";
 import type { Pulsed } from "../heartbeat.ts";
 import type { Connection, EndCause, Welcome } from "../hub/connection.ts";
 import type { Delivery } from "../hub/delivery.ts";
+import { written } from "../hub/outlet.ts";
 import { Intake, type IntakeOptions } from "../intake.ts";
 import { type CloseCause, closeCodes } from "../protocol/close-codes.ts";
 import type { ServerFrame, WelcomeFrame } from "../protocol/frames.ts";
@@ -102,13 +103,7 @@ export class WsConnection implements Connection, Pulsed {
     const waiting = this.#socket.writableLength;
     const { length } = delivery.encodedBy(this.#encode);
     if (this.#gone || waiting === 0 || waiting + length <= this.#context.sendBufferBytes / 2) return undefined;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#socket.once("drain", resolve);
-    this.#socket.once("close", resolve);
-    return promise.finally(() => {
-      this.#socket.off("drain", resolve);
-      this.#socket.off("close", resolve);
-    });
+    return written(this.#socket);
   }
 
   renew(token: Token | undefined): void {
