@@ -57,10 +57,14 @@ const variables = {
     .meta({ description: "secret that tokens are signed with (HS256, HS384, HS512), 32 bytes or more", secret: true }),
   JWT_PUBLIC_KEY: parsedBy(parsePublicKey)
     .optional()
-    .meta({ description: "public key, in PEM, of the key that tokens are signed with (RS, PS, ES, EdDSA)" }),
+    // A mistake here may be the private key, or a password within the URL.
+    .meta({
+      description: "public key, in PEM, of the key that tokens are signed with (RS, PS, ES, EdDSA)",
+      secret: true,
+    }),
   JWT_JWKS_URL: parsedBy(parseHttpUrl)
     .optional()
-    .meta({ description: "where the issuer publishes its public keys as a JWKS" }),
+    .meta({ description: "where the issuer publishes its public keys as a JWKS", secret: true }),
   JWT_ISSUER: z.string().optional().meta({ description: "iss that tokens must have; unset: any" }),
   JWT_AUDIENCE: z.string().optional().meta({ description: "aud that tokens must have; unset: any" }),
   JWT_USER_CLAIM: z.string().default("sub").meta({ description: "claim that holds the user id" }),
