@@ -8,8 +8,8 @@ export type Question =
    * connections of the user, or is about to, says its name.
    */
   | { readonly kind: "connections"; readonly from?: string }
-  /** To a user's stream: a newer connection takes the place of this one. Answer: true. */
-  | { readonly kind: "replace"; readonly connection: string }
+  /** To a user's stream: a newer connection takes the place of these. Answer: true. */
+  | { readonly kind: "replace"; readonly connections: readonly string[] }
   /** To a user's stream: close the user's connections. Answer: how many there were. */
   | { readonly kind: "disconnect" }
   /** To the broadcast stream, so to every replica: how much do you hold? Answer: {@link ReplicaStats}. */
