@@ -105,6 +105,9 @@ async function takeMessage(
   }
 }
 
+/** How many `auth` frames a connection has sent, and which of them it lives by; 0: none. */
+const renewals = new WeakMap<Connection, { sent: number; taken: number }>();
+
 /** Credentials that are not taken change nothing: the connection lives as long as those that it has. */
 async function renew(
   { token, ref }: Extract<ClientFrame, { type: "auth" }>,
@@ -112,8 +115,15 @@ async function renew(
   authenticator: Authenticator,
   { hub, log }: FrameContext,
 ): Promise<ErrorFrame | undefined> {
+  const counts = renewals.get(connection) ?? { sent: 0, taken: 0 };
+  renewals.set(connection, counts);
+  const number = ++counts.sent;
   try {
-    hub.renew(connection, await authenticator.authenticate(token));
+    const credentials = await authenticator.authenticate(token);
+    // Checks overtake each other; what was sent before the token that is taken already has nothing to say any more.
+    if (number < counts.taken) return undefined;
+    hub.renew(connection, credentials);
+    counts.taken = number;
     return undefined;
   } catch (thrown) {
     return frameErrorOf(thrown, ref, connection, log);

@@ -146,5 +146,7 @@ export function parsePublicKey(pem: string): KeyObject | string {
 /** A URL to fetch from. */
 export function parseHttpUrl(text: string): URL | string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  return url && ["http:", "https:"].includes(url.protocol) ? url : "is not an http or https URL";
+  if (!url || !["http:", "https:"].includes(url.protocol)) return "is not an http or https URL";
+  // fetch takes no such URL.
+  return url.username || url.password ? "is a URL with a user name or a password, which cannot be fetched" : url;
 }

@@ -61,7 +61,8 @@ const variables = {
   }),
   JWT_JWKS_URL: parsedBy(parseHttpUrl)
     .optional()
-    .meta({ description: "where the issuer publishes its public keys as a JWKS" }),
+    // A mistake here may be a password within the URL.
+    .meta({ description: "where the issuer publishes its public keys as a JWKS", secret: true }),
   JWT_ISSUER: z.string().optional().meta({ description: "iss that tokens must have; unset: any" }),
   JWT_AUDIENCE: z.string().optional().meta({ description: "aud that tokens must have; unset: any" }),
   JWT_USER_CLAIM: z.string().default("sub").meta({ description: "claim that holds the user id" }),

@@ -1,7 +1,9 @@
 import { createSecretKey, type KeyObject } from "node:crypto";
 import {
   createRemoteJWKSet,
+  customFetch,
   errors,
+  type FetchImplementation,
   type JWTPayload,
   type JWTVerifyGetKey,
   type JWTVerifyOptions,
@@ -42,6 +44,9 @@ const jwksMaxAgeMs = 10 * 60_000;
 
 /** Pause between two fetches of a JWKS, however many tokens name keys that are not in it, in ms. */
 const jwksCooldownMs = 30_000;
+
+/** The same while they cannot be fetched, in seconds: short, since nobody gets in until then. */
+const jwksRetrySeconds = 2;
 
 /** Time for a fetch of a JWKS, in ms. */
 const jwksTimeoutMs = 3000;
@@ -138,6 +143,7 @@ function remoteKeyGetter(url: URL): JWTVerifyGetKey {
     cacheMaxAge: jwksMaxAgeMs,
     cooldownDuration: jwksCooldownMs,
     timeoutDuration: jwksTimeoutMs,
+    [customFetch]: pacedFetch(),
   });
   return async (header, token) => {
     try {
@@ -145,8 +151,19 @@ function remoteKeyGetter(url: URL): JWTVerifyGetKey {
     } catch (error) {
       if (tokenErrors.some((kind) => error instanceof kind)) throw error;
       const detail = "the keys that tokens are signed with cannot be fetched";
-      throw new BelfryError("unavailable", detail, { retryAfterSeconds: 2, cause: error });
+      throw new BelfryError("unavailable", detail, { retryAfterSeconds: jwksRetrySeconds, cause: error });
     }
+  };
+}
+
+/** A fetch that fails at once when the one before has only just begun: jose's own cooldown begins with the first success. */
+function pacedFetch(): FetchImplementation {
+  let nextAtMs = 0;
+  return async (url, options) => {
+    const nowMs = performance.now();
+    if (nowMs < nextAtMs) throw new Error("the keys were asked for a moment ago");
+    nextAtMs = nowMs + jwksRetrySeconds * 1000;
+    return fetch(url, options);
   };
 }
 

@@ -47,9 +47,9 @@ export class Presence {
     return answers.flat().filter(({ replica }) => replica !== this.#replica);
   }
 
-  /** Closes a connection of a user's, on whichever replica, since a newer one takes its place. Rejects with `unavailable`. */
-  async replace(user: string, connection: string): Promise<void> {
-    await this.#ask(userStream(user), { kind: "replace", connection });
+  /** Closes connections of a user's, on whichever replica, since a newer one takes their place. Rejects with `unavailable`. */
+  async replace(user: string, connections: readonly string[]): Promise<void> {
+    await this.#ask(userStream(user), { kind: "replace", connections });
   }
 
   /** Closes the connections of a user on all replicas and says how many there were. Rejects with `unavailable`. */
@@ -98,7 +98,9 @@ export class Presence {
         this.#here.revoke(question.revocation);
         return true;
       case "replace":
-        for (const one of this.#here.connectionsTo(stream)) if (one.id === question.connection) one.close("replaced");
+        for (const one of this.#here.connectionsTo(stream)) {
+          if (question.connections.includes(one.id)) one.close("replaced");
+        }
         return true;
       case "disconnect": {
         const connections = this.#here.connectionsTo(stream);

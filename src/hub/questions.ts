@@ -8,8 +8,8 @@ export type Question =
    * connections of the user, or is about to, says its name.
    */
   | { readonly kind: "connections"; readonly from?: string }
-  /** To a user's stream: a newer connection takes the place of this one. Answer: true. */
-  | { readonly kind: "replace"; readonly connection: string }
+  /** To a user's stream: a newer connection takes the place of these. Answer: true. */
+  | { readonly kind: "replace"; readonly connections: readonly string[] }
   /** To a user's stream: close the user's connections. Answer: how many there were. */
   | { readonly kind: "disconnect" }
   /** To a user's stream: the topics that the user is subscribed to have changed. Answer: how many connections there are. */

@@ -7,6 +7,7 @@ import type { Connection } from "./connection.ts";
 import type { HistoryReader } from "./history-reader.ts";
 import { Member } from "./member.ts";
 import type { Presence } from "./presence.ts";
+import type { ConnectionInfo } from "./questions.ts";
 import type { Revocations } from "./revocations.ts";
 import { connectionsTo } from "./subscribed-stream.ts";
 import type { SubscribedStreams } from "./subscribed-streams.ts";
@@ -142,7 +143,8 @@ export class Registry {
     const here = user ? connectionsTo(user) : [];
     if (here.length + admission.elsewhere.length < maxConnectionsPerUser) return true;
     if (overLimit === "replace") {
-      this.#closeOldest(connection.user ?? "", here, admission);
+      const over = here.length + admission.elsewhere.length + 1 - maxConnectionsPerUser;
+      this.#closeOldest(connection.user ?? "", over, here, admission);
       return true;
     }
     this.dismiss(admission);
@@ -150,14 +152,16 @@ export class Registry {
     return false;
   }
 
-  #closeOldest(user: string, here: readonly Connection[], { elsewhere }: Admission): void {
-    const oldestHere = here.toSorted((a, b) => a.connectedAtMs - b.connectedAtMs)[0];
-    const oldestElsewhere = elsewhere.toSorted((a, b) => a.connectedAt - b.connectedAt)[0];
-    if (oldestElsewhere && oldestElsewhere.connectedAt < (oldestHere?.connectedAtMs ?? Number.POSITIVE_INFINITY)) {
-      // While Redis is away there is one too many; the next connection makes that good.
-      this.#options.presence.replace(user, oldestElsewhere.connection).catch(() => {});
-    } else {
-      oldestHere?.close("replaced");
-    }
+  /** Closes all that are over the limit: of those that came at the same time to several replicas, too many were let in. */
+  #closeOldest(user: string, over: number, here: readonly Connection[], { elsewhere }: Admission): void {
+    const oldest = [...here, ...elsewhere].toSorted((a, b) => connectedAtMs(a) - connectedAtMs(b)).slice(0, over);
+    const oldestElsewhere = oldest.filter((one) => "connection" in one).map(({ connection }) => connection);
+    // While Redis is away there are too many; the next connection makes that good.
+    if (oldestElsewhere.length > 0) this.#options.presence.replace(user, oldestElsewhere).catch(() => {});
+    for (const one of oldest) if ("close" in one) one.close("replaced");
   }
+}
+
+function connectedAtMs(one: Connection | ConnectionInfo): number {
+  return "connection" in one ? one.connectedAt : one.connectedAtMs;
 }

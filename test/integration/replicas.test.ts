@@ -155,6 +155,19 @@ describe("three replicas on one Redis", () => {
     );
   });
 
+  it("replace as many as are over the limit after more came at once than each replica could know of", async () => {
+    const [one, two] = (await startReplicas(2, { maxConnectionsPerUser: 2, overLimit: "replace" })) as [
+      Service,
+      Service,
+    ];
+    const ports = Array.from({ length: 20 }, (_, index) => (index % 2 ? one : two).port);
+    await Promise.all(ports.map((port) => TestClient.welcomed(port, "alice")));
+    const last = await TestClient.welcomed(one.port, "alice");
+    await until(async () => (await one.call("GET", "/users/alice")).json.connections.length <= 2);
+    const { json } = await two.call("GET", "/users/alice");
+    expect(json.connections).toContainEqual(expect.objectContaining({ connection: last.welcome["connection"] }));
+  });
+
   it("with another prefix know nothing of each other", async () => {
     const [one] = (await startReplicas(1)) as [Service];
     const [other] = (await startReplicas(1)) as [Service];

@@ -74,6 +74,27 @@ describe("handleClientFrame", () => {
       expect(renew).toHaveBeenCalledWith(connection, alice);
     });
 
+    it("takes the token that was sent last, whichever is checked first", async () => {
+      const older = Promise.withResolvers<typeof alice>();
+      const newest = { ...alice, token: { ...alice.token, id: "2" } };
+      renew.mockClear();
+      const waiting = handle(frame, undefined, [], { authenticate: () => older.promise });
+      expect(await handle(frame, undefined, [], { authenticate: async () => newest })).toBeUndefined();
+      older.resolve(alice);
+      expect(await waiting).toBeUndefined();
+      expect(renew.mock.calls).toEqual([[connection, newest]]);
+    });
+
+    it("takes an older token when the one that was sent last is not valid", async () => {
+      const older = Promise.withResolvers<typeof alice>();
+      renew.mockClear();
+      const waiting = handle(frame, undefined, [], { authenticate: () => older.promise });
+      await handle(frame, undefined, [], thatThrows(new BelfryError("unauthorized", "expired")));
+      older.resolve(alice);
+      await waiting;
+      expect(renew.mock.calls).toEqual([[connection, alice]]);
+    });
+
     it.each([
       ["unauthorized", new BelfryError("unauthorized", "expired"), "unauthorized"],
       ["forbidden", new BelfryError("forbidden", "of another user"), "forbidden"],

@@ -163,8 +163,13 @@ describe("readConfig", () => {
 
   it("shows the wrong value, unless it is a secret", () => {
     expect(problems({ PORT: "8O8O" })[0]).toContain('"8O8O"');
-    const secrets = { REDIS_URL: "http://user:s3cret@redis", API_KEYS: "a:b:s3cret,s3cret:x:y:z" };
-    expect(problems(secrets)).toHaveLength(3);
+    const secrets = {
+      REDIS_URL: "http://user:s3cret@redis",
+      API_KEYS: "a:b:s3cret,s3cret:x:y:z",
+      JWT_PUBLIC_KEY: "-----BEGIN PRIVATE KEY-----\ns3cret\n-----END PRIVATE KEY-----",
+      JWT_JWKS_URL: "https://user:s3cret@issuer/jwks",
+    };
+    expect(problems(secrets)).toHaveLength(5);
     expect(problems(secrets).join()).not.toContain("s3cret");
   });
 });

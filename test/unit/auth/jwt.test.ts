@@ -2,7 +2,7 @@ import { createHmac, createPublicKey, generateKeyPairSync } from "node:crypto";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { exportJWK, exportSPKI, generateKeyPair } from "jose";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { JwtAuthenticator, type JwtKey, type JwtOptions } from "../../../src/auth/jwt.ts";
 import { nowSeconds, secret, sign } from "../../support/tokens.ts";
 
@@ -205,6 +205,11 @@ describe("keys from a JWKS", () => {
     return { state, addKey, by: authenticator({ kind: "jwks", url }) };
   }
 
+  function twoSecondsLater(): void {
+    const laterMs = performance.now() + 2000;
+    vi.spyOn(performance, "now").mockReturnValue(laterMs);
+  }
+
   it("are fetched once for many tokens", async () => {
     const { state, addKey, by } = await issuer();
     const [first, second] = [await addKey("k1"), await addKey("k2", "RS256")];
@@ -232,7 +237,20 @@ describe("keys from a JWKS", () => {
     state.status = 500;
     await expect(by.authenticate(await good())).rejects.toMatchObject({ code: "unavailable", retryAfterSeconds: 2 });
     state.status = 200;
+    twoSecondsLater();
     expect(await by.authenticate(await good())).toMatchObject({ user: "alice" });
+  });
+
+  it("are not fetched again and again from an issuer that fails", async () => {
+    const { state, addKey, by } = await issuer();
+    const good = await addKey("k1");
+    state.status = 500;
+    const ask = async () => expect(by.authenticate(await good())).rejects.toMatchObject({ code: "unavailable" });
+    for (let n = 0; n < 50; n++) await ask();
+    expect(state.fetches).toBe(1);
+    twoSecondsLater();
+    await ask();
+    expect(state.fetches).toBe(2);
   });
 
   it("are never taken for shared secrets", async () => {
