@@ -185,7 +185,8 @@ export class Belfry {
   }
 
   #createHub(): Hub {
-    const { maxPayloadBytes, sendBufferBytes, maxConnectionsPerUser, overLimit, maxSubscriptions } = this.#config;
+    const { maxPayloadBytes, sendBufferBytes, maxConnectionsPerUser, overLimit, maxSubscriptions, presenceTopics } =
+      this.#config;
     const metrics = this.#metrics;
     return new Hub({
       broker: this.#broker,
@@ -196,6 +197,7 @@ export class Belfry {
       maxConnectionsPerUser,
       overLimit,
       maxSubscriptions,
+      presenceTopics,
       onDelivered: (scope, connections, seconds) => {
         metrics.deliveries.inc({ scope }, connections);
         metrics.deliverySeconds.observe({}, seconds, connections);

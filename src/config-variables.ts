@@ -79,6 +79,9 @@ const variables = {
   PUBLIC_TOPICS: topicPatterns
     .optional()
     .meta({ description: "topics that every client may subscribe to, comma separated: news, public.*" }),
+  PRESENCE_TOPICS: topicPatterns
+    .optional()
+    .meta({ description: "topics that tell their subscribers who joins and who leaves: room.*" }),
   ALLOW_INSECURE: flag
     .prefault("false")
     .meta({ description: "with NODE_ENV=production: start although AUTH_MODE=none or no API keys" }),

@@ -17,6 +17,7 @@ import { Publisher, type PublisherOptions, type Receipt } from "./publisher.ts";
 import type { ConnectionInfo, ReplicaStats, TopicInfo } from "./questions.ts";
 import { Registry } from "./registry.ts";
 import { type Revocation, Revocations } from "./revocations.ts";
+import { Rosters } from "./rosters.ts";
 import { connectionsTo } from "./subscribed-stream.ts";
 import { SubscribedStreams } from "./subscribed-streams.ts";
 import { Sweeper } from "./sweeper.ts";
@@ -35,6 +36,8 @@ export interface HubOptions extends PublisherOptions {
   readonly overLimit: "reject" | "replace";
   /** Topics of one connection, and topics that one user is subscribed to. */
   readonly maxSubscriptions: number;
+  /** Topics that tell their subscribers who joins and who leaves, and patterns of them. Default: none. */
+  readonly presenceTopics?: readonly string[] | undefined;
   /** Told of each message handed to connections: to how many, and the seconds since it was accepted. */
   readonly onDelivered?: (scope: Scope, connections: number, seconds: number) => void;
   /** Told of each stream that a client resumes. */
@@ -66,6 +69,7 @@ export class Hub extends EventEmitter<HubEvents> {
   readonly #presence: Presence;
   readonly #publisher: Publisher;
   readonly #revocations: Revocations;
+  readonly #rosters: Rosters;
 
   constructor(options: HubOptions) {
     super();
@@ -81,6 +85,7 @@ export class Hub extends EventEmitter<HubEvents> {
       applyTopics: (connections) => {
         for (const connection of connections) void this.userTopics.apply(connection);
       },
+      answerRoster: (stream, question) => this.#rosters.answer(stream, question),
       connectionsTo: (stream) => this.#connectionsTo(stream),
       statsHere: () => ({
         connections: this.#registry.size,
@@ -107,7 +112,15 @@ export class Hub extends EventEmitter<HubEvents> {
       presence: this.#presence,
       revocations: this.#revocations,
     };
-    this.topics = new Topics({ ...shared, memberOf: (connection) => this.#registry.memberOf(connection) });
+    this.#rosters = new Rosters({
+      ...options,
+      tell: (stream, event, user) => this.deliverHere(stream, { json: JSON.stringify({ user }), event, ttl: 0 }),
+    });
+    this.topics = new Topics({
+      ...shared,
+      rosters: this.#rosters,
+      memberOf: (connection) => this.#registry.memberOf(connection),
+    });
     this.userTopics = new UserTopics({ ...shared, topics: this.topics });
     this.#registry = new Registry({ ...shared, topics: this.topics, userTopics: this.userTopics });
   }
@@ -122,6 +135,7 @@ export class Hub extends EventEmitter<HubEvents> {
       onConnected: (streams) => {
         void this.#streams.resubscribe(streams);
         this.#revocations.load();
+        this.#rosters.resynchronize();
       },
     });
   }
@@ -276,6 +290,7 @@ export class Hub extends EventEmitter<HubEvents> {
   async close(): Promise<void> {
     this.#streams.close();
     this.#revocations.close();
+    this.#rosters.close();
     await this.#broker.close();
   }
 

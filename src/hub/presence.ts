@@ -3,6 +3,7 @@ import { broadcastStream, type Stream, topicStream, userStream } from "../protoc
 import type { Connection } from "./connection.ts";
 import { type ConnectionInfo, isQuestion, type Question, type ReplicaStats, type TopicInfo } from "./questions.ts";
 import type { Revocation } from "./revocations.ts";
+import type { RosterAnswer, RosterQuestion } from "./rosters.ts";
 
 /** Most users of a topic that one replica tells. */
 const maxTopicUsers = 10_000;
@@ -14,6 +15,7 @@ interface Here {
   readonly revoke: (revocation: Revocation) => void;
   /** Brings a user's connections here to the topics that the user is subscribed to. */
   readonly applyTopics: (connections: readonly Connection[]) => void;
+  readonly answerRoster: (stream: Stream, question: RosterQuestion) => RosterAnswer | true;
   /** Another replica has connections that listen to the stream. */
   readonly isElsewhere: (stream: Stream) => void;
 }
@@ -89,7 +91,7 @@ export class Presence {
   }
 
   /** Answers a replica's question, this one's own among them; undefined when the question is not known. */
-  answer(stream: Stream, question: unknown): ConnectionInfo[] | ReplicaStats | TopicInfo | number | true | undefined {
+  answer(stream: Stream, question: unknown): unknown {
     if (!isQuestion(question)) return undefined;
     switch (question.kind) {
       case "stats":
@@ -112,6 +114,8 @@ export class Presence {
         const users = new Set(connections.flatMap(({ user }) => user ?? []));
         return { subscribers: connections.length, users: [...users].slice(0, maxTopicUsers) };
       }
+      case "roster":
+        return this.#here.answerRoster(stream, question);
       case "topics": {
         const connections = this.#here.connectionsTo(stream);
         this.#here.applyTopics(connections);

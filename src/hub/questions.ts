@@ -1,5 +1,6 @@
 import type { Transport } from "./connection.ts";
 import type { Revocation } from "./revocations.ts";
+import type { RosterQuestion } from "./rosters.ts";
 
 /** What the hub of one replica asks those of the others; each goes to the replicas subscribed to one stream. */
 export type Question =
@@ -16,6 +17,8 @@ export type Question =
   | { readonly kind: "topics" }
   /** To a topic's stream: who listens? Answer: {@link TopicInfo}. */
   | { readonly kind: "topic" }
+  /** To a topic's stream: who is there, for topics that tell it. */
+  | RosterQuestion
   /** To the broadcast stream, so to every replica: how much do you hold? Answer: {@link ReplicaStats}. */
   | { readonly kind: "stats" }
   /** To the broadcast stream: these tokens are not valid any more. Answer: true. */
@@ -24,7 +27,9 @@ export type Question =
 /** True for a question that this version knows; another version may ask others. */
 export function isQuestion(question: unknown): question is Question {
   const kind = (question as { kind?: unknown } | null)?.kind;
-  return ["connections", "replace", "disconnect", "topics", "topic", "stats", "revoke"].includes(String(kind));
+  return ["connections", "replace", "disconnect", "topics", "topic", "roster", "stats", "revoke"].includes(
+    String(kind),
+  );
 }
 
 /** One connection, as the API shows it. */

@@ -8,6 +8,8 @@ import { admitTo } from "./admission.ts";
 import type { Connection } from "./connection.ts";
 import type { HistoryReader } from "./history-reader.ts";
 import type { Member } from "./member.ts";
+import type { Roster } from "./roster.ts";
+import type { Rosters } from "./rosters.ts";
 import type { SubscribedStreams } from "./subscribed-streams.ts";
 import { Subscription } from "./subscription.ts";
 
@@ -31,6 +33,7 @@ export interface SubscribeRequest {
 export interface TopicsOptions {
   readonly streams: SubscribedStreams;
   readonly reader: HistoryReader;
+  readonly rosters: Rosters;
   /** A registered connection as a member of streams. */
   readonly memberOf: (connection: Connection) => Member | undefined;
   /** Topics of one connection, and of those that a user is subscribed to. */
@@ -42,6 +45,8 @@ export interface TopicsOptions {
 /** A connection's place in a topic, or on its way into it or out of it. */
 interface Entry {
   subscription: Subscription | undefined;
+  /** Of a topic that tells who is there. */
+  roster: Roster | undefined;
   /** By which the connection has asked for it; undefined: it has not, or has asked for its end. */
   grant: Grant | undefined;
   /** The user is subscribed, whatever this connection asks for. */
@@ -54,6 +59,9 @@ interface Entry {
 
 /** Changes to one topic of a connection that may wait for each other. */
 const maxChanges = 16;
+
+/** Most users that a `subscribed` frame tells. */
+const maxUsersTold = 1000;
 
 /** The topics that the connections of this replica listen to: those they have subscribed to, and those of their users. */
 export class Topics {
@@ -105,7 +113,7 @@ export class Topics {
     await this.#inTurn(member, topic, async (entry) => {
       if (entry.isOfUser) throw new BelfryError("forbidden", "the user is subscribed to this topic, by the API");
       entry.grant = undefined;
-      this.#leave(entry);
+      this.#leave(member, entry);
       sendUnsubscribed(connection, topic, ref);
     });
   }
@@ -121,7 +129,7 @@ export class Topics {
         if (entry.grant !== "token") return;
         entry.grant = undefined;
         if (entry.isOfUser) return;
-        this.#leave(entry);
+        this.#leave(member, entry);
         sendUnsubscribed(connection, topic);
       }).catch(() => connection.close("too_many", "its topics are changed too often"));
     }
@@ -155,14 +163,14 @@ export class Topics {
     await this.#inTurn(member, topic, async (entry) => {
       entry.isOfUser = false;
       if (entry.grant) return;
-      this.#leave(entry);
+      this.#leave(member, entry);
       sendUnsubscribed(connection, topic);
     });
   }
 
   /** Takes a connection out of all its topics. */
   leaveAll(member: Member): void {
-    for (const entry of this.#entries.get(member)?.values() ?? []) this.#leave(entry);
+    for (const entry of this.#entries.get(member)?.values() ?? []) this.#leave(member, entry);
     this.#entries.delete(member);
   }
 
@@ -189,7 +197,14 @@ export class Topics {
       entries = new Map();
       this.#entries.set(member, entries);
     }
-    const entry = { subscription: undefined, grant: undefined, isOfUser: false, last: Promise.resolve(), changes: 0 };
+    const entry = {
+      subscription: undefined,
+      roster: undefined,
+      grant: undefined,
+      isOfUser: false,
+      last: Promise.resolve(),
+      changes: 0,
+    };
     entries.set(topic, entry);
     return entry;
   }
@@ -209,7 +224,7 @@ export class Topics {
     sinceIn: (epoch: string) => Since | undefined,
     ref?: FrameRef,
   ): Promise<void> {
-    const { streams, reader, onResume } = this.#options;
+    const { streams, reader, rosters, onResume } = this.#options;
     const { connection } = member;
     if (entry.subscription) {
       await entry.subscription.live();
@@ -217,28 +232,35 @@ export class Topics {
       // What is said is where the connection is, so it must have been handed everything up to there.
       const { fanOut, position } = entry.subscription.subscribed;
       fanOut.flush(member);
-      sendSubscribed(connection, topic, position, undefined, ref);
+      sendSubscribed(connection, topic, position, { roster: entry.roster, ref });
       return;
     }
     const admitted = await admitTo(topicStream(topic), sinceIn, streams, reader);
     const { subscribed, plan } = admitted;
+    const roster = await rosters.open(topic);
     if (connection.gone) {
+      roster?.release();
       streams.release(subscribed);
       return;
     }
     if (plan) onResume?.(plan.recovered);
-    sendSubscribed(connection, topic, plan?.from ?? subscribed.position, plan?.recovered, ref);
+    sendSubscribed(connection, topic, plan?.from ?? subscribed.position, { recovered: plan?.recovered, roster, ref });
     entry.subscription = new Subscription(member, admitted, reader);
     this.#size++;
+    entry.roster = roster;
+    if (connection.user !== null) roster?.join(connection.user);
     // Slow already: it was unregistered meanwhile.
-    if (connection.gone) this.#leave(entry);
+    if (connection.gone) this.#leave(member, entry);
   }
 
-  #leave(entry: Entry): void {
+  #leave({ connection }: Member, entry: Entry): void {
     const { subscription } = entry;
     if (!subscription) return;
     entry.subscription = undefined;
     this.#size--;
+    if (connection.user !== null) entry.roster?.leave(connection.user);
+    entry.roster?.release();
+    entry.roster = undefined;
     subscription.end();
     this.#options.streams.release(subscription.subscribed);
   }
@@ -248,18 +270,17 @@ function sendSubscribed(
   connection: Connection,
   topic: string,
   position: Position | undefined,
-  recovered: boolean | undefined,
-  ref: FrameRef | undefined,
+  {
+    recovered,
+    roster,
+    ref,
+  }: { recovered?: boolean | undefined; roster: Roster | undefined; ref: FrameRef | undefined },
 ): void {
-  connection.send({
-    type: "subscribed",
-    topic,
-    position: formatId("topic", position ?? { epoch: "0", offset: 0 }),
-    ...(recovered !== undefined && { recovered }),
-    ...(ref !== undefined && { ref }),
-  });
+  const id = formatId("topic", position ?? { epoch: "0", offset: 0 });
+  const users = roster?.users.slice(0, maxUsersTold);
+  connection.send({ type: "subscribed", topic, position: id, recovered, users, ref });
 }
 
 function sendUnsubscribed(connection: Connection, topic: string, ref?: FrameRef): void {
-  connection.send({ type: "unsubscribed", topic, ...(ref !== undefined && { ref }) });
+  connection.send({ type: "unsubscribed", topic, ref });
 }

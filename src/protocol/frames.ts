@@ -26,15 +26,17 @@ interface SubscribedFrame {
   /** The id to resume from if nothing arrives after this frame. */
   readonly position: string;
   /** When `since` was given: whether everything after that id could be sent. */
-  readonly recovered?: boolean;
-  readonly ref?: FrameRef;
+  readonly recovered?: boolean | undefined;
+  /** For topics that tell who is there: the users, this one's own other connections included; at most 1,000. */
+  readonly users?: readonly string[] | undefined;
+  readonly ref?: FrameRef | undefined;
 }
 
 /** The connection is handed no message of a topic any more. */
 interface UnsubscribedFrame {
   readonly type: "unsubscribed";
   readonly topic: string;
-  readonly ref?: FrameRef;
+  readonly ref?: FrameRef | undefined;
 }
 
 /** Says what was wrong with a frame of the client's; the connection lives on. */

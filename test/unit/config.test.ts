@@ -38,6 +38,7 @@ const promised: Record<string, string> = {
   JWT_USER_CLAIM: "sub",
   JWT_TOPICS_CLAIM: "topics",
   PUBLIC_TOPICS: "unset",
+  PRESENCE_TOPICS: "unset",
   MAX_SUBSCRIPTIONS: "128",
   API_KEYS: "unset",
   API_KEYS_FILE: "unset",
