@@ -40,6 +40,7 @@ export async function handleClientFrame(
   context: FrameContext,
 ): Promise<ServerFrame | undefined> {
   if (frame.type === "ack") return undefined;
+  if (frame.type === "reply") return context.hub.requests.reply(connection, frame);
   if (frame.type === "message" && context.onMessage) return takeMessage(frame, connection, context.onMessage, context);
   if (frame.type === "auth" && context.authenticator) return renew(frame, connection, context.authenticator, context);
   return frameError("unsupported", `this service has no use for ${frame.type} frames`, frame.ref);
