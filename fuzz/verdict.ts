@@ -14,7 +14,9 @@ export interface Verdict {
 }
 
 /** Statuses that docs/http-api.md and docs/protocol.md know, but for 500. */
-const statuses = new Set([100, 101, 200, 202, 400, 401, 403, 404, 405, 408, 413, 414, 415, 417, 422, 426, 429, 431]);
+const statuses = new Set([
+  100, 101, 200, 202, 400, 401, 403, 404, 405, 408, 413, 414, 415, 417, 422, 426, 429, 431, 504,
+]);
 
 /** Headers that must come with a status. */
 const companions: Readonly<Record<number, string>> = {

@@ -203,6 +203,7 @@ export class Belfry {
         metrics.deliverySeconds.observe({}, seconds, connections);
       },
       onResume: (recovered) => metrics.resumes.inc({ recovered: String(recovered) }),
+      onRequest: (result) => metrics.requests.inc({ result }),
       onPublish: (scope, result) => metrics.publishes.inc({ scope, result }),
       onExternalPublish: (payload) => receiveExternalPublish(this.hub, payload, this.#log, metrics),
     });

@@ -45,6 +45,7 @@ export async function handleClientFrame(
   if (frame.type === "ack") return undefined;
   if (frame.type === "subscribe") return subscribe(frame, connection, context);
   if (frame.type === "unsubscribe") return unsubscribe(frame, connection, context);
+  if (frame.type === "reply") return context.hub.requests.reply(connection, frame);
   if (frame.type === "message" && context.onMessage) return takeMessage(frame, connection, context.onMessage, context);
   if (frame.type === "auth" && context.authenticator) return renew(frame, connection, context.authenticator, context);
   return frameError("unsupported", `this service has no use for ${frame.type} frames`, frame.ref);

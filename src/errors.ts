@@ -19,6 +19,7 @@ const kinds = {
   headers_too_large: { status: 431, title: "Header fields too large", level: "debug" },
   internal: { status: 500, title: "Internal error", level: "error" },
   unavailable: { status: 503, title: "Temporarily unavailable", level: "debug" },
+  no_reply: { status: 504, title: "No reply", level: "debug" },
 } as const;
 
 /** Stable name of a kind of error; part of the public API. */

@@ -7,3 +7,4 @@ export type { Hub } from "./hub/hub.ts";
 export type { MessageOptions } from "./hub/messages.ts";
 export type { Receipt } from "./hub/publisher.ts";
 export type { ConnectionInfo, ReplicaStats } from "./hub/questions.ts";
+export type { Reply, RequestOptions } from "./hub/requests.ts";

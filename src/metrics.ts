@@ -38,6 +38,7 @@ export class Metrics {
     ["reason"],
   );
   readonly resumes = this.#counter("belfry_resumes_total", "Streams resumed by clients.", ["recovered"]);
+  readonly requests = this.#counter("belfry_requests_total", "Requests to users, by what came of them.", ["result"]);
   readonly brokerSeconds = this.#histogram("belfry_broker_seconds", "Time of a broker operation.", ["operation"]);
   readonly brokerMalformed = this.#counter(
     "belfry_broker_malformed_total",
@@ -57,6 +58,7 @@ export class Metrics {
       this.deliveries.inc({ scope }, 0);
       this.publishes.inc({ scope, result: "accepted" }, 0);
     }
+    for (const result of ["answered", "offline", "timeout"]) this.requests.inc({ result }, 0);
     for (const recovered of ["true", "false"]) this.resumes.inc({ recovered }, 0);
     this.brokerMalformed.inc({}, 0);
     this.deliverySeconds.observe({}, 0, 0);

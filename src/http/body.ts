@@ -2,6 +2,9 @@ import { isUtf8 } from "node:buffer";
 import type { IncomingMessage } from "node:http";
 import { BelfryError } from "../errors.ts";
 
+/** Bytes that a body may have beside its data. */
+export const envelopeBytes = 4096;
+
 /** The body of a request: the value, and the text it was read from. */
 export interface JsonBody {
   readonly value: unknown;

@@ -48,7 +48,7 @@ export async function serve(
   try {
     checkHead(request);
     if (route instanceof BelfryError) throw route;
-    answer = await call(context, request, route, params);
+    answer = await call(context, request, response, route, params);
   } catch (thrown) {
     const error = toBelfryError(thrown);
     headers = error.toHeaders();
@@ -74,6 +74,7 @@ export async function serve(
 async function call(
   { keys, limit }: EndpointContext,
   request: IncomingMessage,
+  response: ServerResponse,
   route: Route,
   params: Readonly<Record<string, string>>,
 ): Promise<Answer> {
@@ -83,7 +84,8 @@ async function call(
     const errors = [{ path: name, message: `expected 1 to ${maxNameLength} characters` }];
     throw new BelfryError("invalid", "the path is not valid", { errors });
   }
-  const input: Call = { params, query: queryOf(request, route), body: undefined, text: "" };
+  const hungUp = () => signalOf(response);
+  const input: Call = { params, query: queryOf(request, route), body: undefined, text: "", hungUp };
   if (!route.body) return route.handle(input);
   const { schema, maxBytes, countMessages } = route.body;
   const { value, text } = await readJson(request, maxBytes);
@@ -91,6 +93,14 @@ async function call(
   if (limit && countMessages && key) await limit(key.name, countMessages(body));
   const idempotency = countMessages && idempotencyOf(request, [route.path, params, text]);
   return route.handle({ ...input, body, text, idempotency });
+}
+
+/** Aborted when the caller hangs up. After the answer it is too: then nobody listens to it any more. */
+function signalOf(response: ServerResponse): AbortSignal {
+  const caller = new AbortController();
+  if (response.destroyed) caller.abort();
+  else response.once("close", () => caller.abort());
+  return caller.signal;
 }
 
 function queryOf({ url = "" }: IncomingMessage, { query }: Route): Readonly<Record<string, string>> {

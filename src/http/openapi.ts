@@ -24,6 +24,7 @@ function problems(route: Route): Record<string, string> {
     ...((route.right || ["/readyz", "/ws"].includes(route.path)) && {
       503: "Temporarily unavailable; see Retry-After.",
     }),
+    ...route.problems,
   };
 }
 

@@ -6,6 +6,8 @@ import type { MessageDraft } from "../hub/messages.ts";
 import type { Receipt } from "../hub/publisher.ts";
 import { memberSpan, memberSpansOfEach, type Span } from "../protocol/raw-json.ts";
 import { broadcastStream, type Stream, topicStream, userStream } from "../protocol/streams.ts";
+import { envelopeBytes } from "./body.ts";
+import { requestRoute } from "./request-route.ts";
 import type { Answer, Call, Route } from "./route.ts";
 import {
   addressedMessageSchema,
@@ -19,9 +21,6 @@ import {
 
 const replayedHeaders = { "Idempotency-Replayed": "true" };
 
-/** Bytes that a publish may have beside its data. */
-const envelopeBytes = 4096;
-
 /** How many messages of the largest size fit into one batch, and what a batch may have in any case. */
 const largestInBatch = 128;
 const minBatchBytes = 1024 * 1024;
@@ -29,7 +28,7 @@ const minBatchBytes = 1024 * 1024;
 type Fields = z.output<typeof messageSchema>;
 type Batch = z.output<typeof batchSchema>;
 
-/** The routes that send messages. */
+/** The routes that send messages and requests. */
 export function publishRoutes(hub: Hub, maxPayloadBytes: number): Route[] {
   const body = {
     schema: messageSchema,
@@ -82,6 +81,7 @@ export function publishRoutes(hub: Hub, maxPayloadBytes: number): Route[] {
       answer: { status: 202, description: "A result for each message, in order.", schema: batchAnswerSchema },
       handle: (call) => sendBatch(hub, call),
     },
+    requestRoute(hub, maxPayloadBytes),
   ];
 }
 

@@ -12,6 +12,8 @@ export interface Call {
   readonly body: unknown;
   /** The text that `body` was read from. */
   readonly text: string;
+  /** Aborted when the caller hangs up before it is answered; made when asked for. */
+  readonly hungUp: () => AbortSignal;
   /** From the `Idempotency-Key` header, if there is one. */
   readonly idempotency?: Idempotency | undefined;
 }
@@ -48,5 +50,7 @@ export interface Route {
   };
   /** What a successful call answers. */
   readonly answer: { readonly status: number; readonly description: string; readonly schema?: z.ZodType };
+  /** Problems that it may answer beside those that follow from the above: by status, when. */
+  readonly problems?: Readonly<Record<number, string>>;
   readonly handle: (call: Call) => Promise<Answer> | Answer;
 }

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { BelfryError, type InvalidInput } from "../errors.ts";
 import { maxTtlSeconds } from "../hub/messages.ts";
+import { maxRequestTimeoutMs } from "../hub/requests.ts";
 import { parseId } from "../protocol/positions.ts";
 import { broadcastStream, type Scope, type Stream, scopeLetter, topicStream, userStream } from "../protocol/streams.ts";
 import { isName, maxNameLength } from "../protocol/user-ids.ts";
@@ -30,6 +31,28 @@ const message = {
 
 /** Body of a publish. */
 export const messageSchema = z.strictObject(message).meta({ id: "Message" });
+
+/** Body of a request to a user. */
+export const requestSchema = z
+  .strictObject({
+    data: z.unknown().meta({ description: "Any JSON value; reaches the clients exactly as it is sent." }),
+    event: nameSchema.optional().meta({ description: "Name of what is asked." }),
+    timeout: z
+      .int()
+      .min(1)
+      .max(maxRequestTimeoutMs)
+      .optional()
+      .meta({ description: "How long a reply is waited for, in ms; default 10000." }),
+  })
+  .meta({ id: "Request" });
+
+/** Answer of a request to a user. */
+export const replySchema = z
+  .object({
+    data: z.unknown().meta({ description: "Exactly as the client sent it." }),
+    connection: z.string().meta({ description: "The connection that replied." }),
+  })
+  .meta({ id: "Reply" });
 
 const to = z
   .union([z.literal("broadcast"), z.strictObject({ user: nameSchema }), z.strictObject({ topic: nameSchema })])

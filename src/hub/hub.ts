@@ -1,4 +1,3 @@
-import { EventEmitter } from "node:events";
 import type { Broker, HistoryPage, Idempotency, Message } from "../broker/broker.ts";
 import type { Credentials } from "../credentials.ts";
 import type { Log } from "../log.ts";
@@ -8,6 +7,7 @@ import type { Resumption } from "../protocol/since.ts";
 import { broadcastStream, type Scope, type Stream, topicStream, userStream } from "../protocol/streams.ts";
 import type { Admission } from "./admission.ts";
 import type { Client } from "./client.ts";
+import { ClientEvents } from "./client-events.ts";
 import type { Connection } from "./connection.ts";
 import { FanOut } from "./fan-out.ts";
 import { HistoryReader } from "./history-reader.ts";
@@ -16,6 +16,7 @@ import { Presence } from "./presence.ts";
 import { Publisher, type PublisherOptions, type Receipt } from "./publisher.ts";
 import type { ConnectionInfo, ReplicaStats, TopicInfo } from "./questions.ts";
 import { Registry } from "./registry.ts";
+import { type Reply, type RequestOptions, Requests, type RequestsOptions } from "./requests.ts";
 import { type Revocation, Revocations } from "./revocations.ts";
 import { Rosters } from "./rosters.ts";
 import { connectionsTo } from "./subscribed-stream.ts";
@@ -25,7 +26,7 @@ import { Topics } from "./topics.ts";
 import { UserTopics } from "./user-topics.ts";
 
 /** Settings of {@link Hub}. */
-export interface HubOptions extends PublisherOptions {
+export interface HubOptions extends PublisherOptions, RequestsOptions {
   readonly log: Log;
   /** Name of this replica, unique among those that share a broker. */
   readonly replica: string;
@@ -46,22 +47,17 @@ export interface HubOptions extends PublisherOptions {
   readonly onExternalPublish?: (payload: Buffer) => void;
 }
 
-interface HubEvents {
-  /** A client was registered. */
-  connect: [client: Client];
-  /** A client was unregistered, whoever closed the connection. */
-  disconnect: [client: Client];
-}
-
 /**
  * The connections of this replica, and the messages to them. Sending goes to the broker; delivery happens only when the
  * broker hands a message back, so that one replica in memory and fifty on Redis walk the same path.
  */
-export class Hub extends EventEmitter<HubEvents> {
+export class Hub extends ClientEvents {
   /** The topics that connections listen to. */
   readonly topics: Topics;
   /** The topics that users are subscribed to. */
   readonly userTopics: UserTopics;
+  /** Questions to users that somebody waits for the answer to; see {@link request}. */
+  readonly requests: Requests;
   readonly #options: HubOptions;
   readonly #broker: Broker;
   readonly #streams: SubscribedStreams;
@@ -72,7 +68,7 @@ export class Hub extends EventEmitter<HubEvents> {
   readonly #rosters: Rosters;
 
   constructor(options: HubOptions) {
-    super();
+    super(options.log);
     this.#options = options;
     this.#broker = options.broker;
     this.#revocations = new Revocations(options.broker, options.log, () => this.#registry.closeRevoked());
@@ -93,6 +89,7 @@ export class Hub extends EventEmitter<HubEvents> {
         topics: this.#streams.count("topic"),
       }),
     });
+    this.requests = new Requests(options, (stream) => this.#connectionsTo(stream));
     const fanOutOptions = {
       sweeper: new Sweeper(),
       maxPassBytes: options.maxPassBytes,
@@ -130,7 +127,8 @@ export class Hub extends EventEmitter<HubEvents> {
     this.#streams.keep(broadcastStream);
     this.#broker.start({
       onMessage: (message) => this.#streams.accept(message),
-      onQuestion: (stream, question) => this.#presence.answer(stream, question),
+      onQuestion: (stream, question) =>
+        this.requests.answer(stream, question) ?? this.#presence.answer(stream, question),
       onExternalPublish: (payload) => this.#options.onExternalPublish?.(payload),
       onConnected: (streams) => {
         void this.#streams.resubscribe(streams);
@@ -163,6 +161,16 @@ export class Hub extends EventEmitter<HubEvents> {
   /** Sends to the subscribers of a topic. Rejects with BelfryError. */
   async publish(topic: string, data: unknown, options: MessageOptions = {}): Promise<Receipt> {
     return this.send(topicStream(topic), { ...options, json: toJson(data) });
+  }
+
+  /**
+   * Asks a user, on all connections wherever they are, and resolves with the first reply.
+   *
+   * @throws BelfryError `invalid`, `too_large`, `not_found` (not connected), `no_reply`, `unavailable`
+   */
+  async request(user: string, data: unknown, options: RequestOptions = {}): Promise<Reply> {
+    const reply = await this.requests.send(user, toJson(data), options);
+    return { ...reply, data: JSON.parse(reply.data) };
   }
 
   /**
@@ -226,13 +234,15 @@ export class Hub extends EventEmitter<HubEvents> {
    */
   register(connection: Connection, admission: Admission): boolean {
     const isRegistered = this.#registry.register(connection, admission);
-    if (isRegistered) this.#emit("connect", connection);
+    if (isRegistered) this.announce("connect", () => this.clientOf(connection));
     return isRegistered;
   }
 
   /** Takes a connection out; does nothing when it is not registered. */
   unregister(connection: Connection): void {
-    if (this.#registry.unregister(connection)) this.#emit("disconnect", connection);
+    if (!this.#registry.unregister(connection)) return;
+    this.requests.gone(connection);
+    this.announce("disconnect", () => this.clientOf(connection));
   }
 
   /** The connections of a user on all replicas. */
@@ -291,6 +301,7 @@ export class Hub extends EventEmitter<HubEvents> {
     this.#streams.close();
     this.#revocations.close();
     this.#rosters.close();
+    this.requests.close();
     await this.#broker.close();
   }
 
@@ -303,19 +314,5 @@ export class Hub extends EventEmitter<HubEvents> {
   #connectionsTo(stream: Stream): Connection[] {
     const subscribed = this.#streams.get(stream);
     return subscribed ? connectionsTo(subscribed) : [];
-  }
-
-  /** Events go to the service's own code: where it throws or rejects, neither connection nor other listeners feel it. */
-  #emit(event: keyof HubEvents, connection: Connection): void {
-    if (this.listenerCount(event) === 0) return;
-    const client = this.clientOf(connection);
-    const failed = (error: unknown) => this.#options.log.error({ err: error, event }, "a listener failed");
-    for (const listener of this.rawListeners(event)) {
-      try {
-        Promise.resolve(listener.call(this, client)).catch(failed);
-      } catch (error) {
-        failed(error);
-      }
-    }
   }
 }

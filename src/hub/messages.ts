@@ -46,10 +46,7 @@ export function toPublication(stream: Stream, draft: MessageDraft, maxPayloadByt
     errors.push({ path: stream.scope, message: "expected 1 to 128 characters" });
   }
   if (errors.length > 0) throw new BelfryError("invalid", "the message is not valid", { errors });
-  // Three bytes a character at most: only a text near the limit needs to be measured.
-  if (json.length * 3 > maxPayloadBytes && Buffer.byteLength(json) > maxPayloadBytes) {
-    throw new BelfryError("too_large", `data is larger than ${maxPayloadBytes} bytes`);
-  }
+  checkSize(json, maxPayloadBytes);
   const topic = stream.scope === "topic" ? `"topic":${JSON.stringify(stream.name)},` : "";
   const eventMember = event === undefined ? "" : `"event":${JSON.stringify(event)},`;
   return {
@@ -60,6 +57,19 @@ export function toPublication(stream: Stream, draft: MessageDraft, maxPayloadByt
     collapse,
     idempotency,
   };
+}
+
+/**
+ * Checks the size of data.
+ *
+ * @param json the data as JSON text
+ * @throws BelfryError `too_large`
+ */
+export function checkSize(json: string, maxPayloadBytes: number): void {
+  // Three bytes a character at most: only a text near the limit needs to be measured.
+  if (json.length * 3 > maxPayloadBytes && Buffer.byteLength(json) > maxPayloadBytes) {
+    throw new BelfryError("too_large", `data is larger than ${maxPayloadBytes} bytes`);
+  }
 }
 
 /**

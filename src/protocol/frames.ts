@@ -1,4 +1,4 @@
-import { isNestedDeeper } from "./raw-json.ts";
+import { isNestedDeeper, memberSpan } from "./raw-json.ts";
 import { isName } from "./user-ids.ts";
 
 /** How deep arrays and objects of a client's frame may stand in each other, the frame itself included. */
@@ -39,6 +39,16 @@ interface UnsubscribedFrame {
   readonly ref?: FrameRef | undefined;
 }
 
+/** The publisher waits for an answer: a `reply` with this id. */
+interface RequestFrame {
+  readonly type: "request";
+  readonly id: string;
+  /** Name of what is asked, when given. */
+  readonly event?: string | undefined;
+  /** The data as JSON text; see {@link frameText}. */
+  readonly json: string;
+}
+
 /** Says what was wrong with a frame of the client's; the connection lives on. */
 export interface ErrorFrame {
   readonly type: "error";
@@ -55,6 +65,7 @@ export interface ErrorFrame {
  * - `unsupported`: a frame that this service has nothing to do with, such as `message` where no `onMessage` is set
  * - `unauthorized`, `forbidden`: the token of an `auth` frame is not valid, or is of another user; `forbidden` too: the topic
  *   may not be subscribed to, or the user's subscription not be ended
+ * - `not_found`: a reply to a request that is over, or that was not put to this connection
  * - `too_many`: the connection has as many topics as it may have, or changes one too often
  * - `failed`: the service's `onMessage` threw, or the token or the topic could not be looked up; it may be tried again
  */
@@ -65,20 +76,22 @@ export type FrameErrorCode =
   | "unauthorized"
   | "forbidden"
   | "too_many"
+  | "not_found"
   | "failed";
 
 /** Chosen by the client to match answers to frames: a number within ±2^53, or a text of at most 128 characters. */
 export type FrameRef = string | number;
 
 /** What a client is sent beside messages and its welcome. */
-export type ServerFrame = SubscribedFrame | UnsubscribedFrame | ErrorFrame;
+export type ServerFrame = SubscribedFrame | UnsubscribedFrame | RequestFrame | ErrorFrame;
 
 /** What a client may send. */
 export type ClientFrame = { readonly ref?: FrameRef } & (
   | { readonly type: "ack"; readonly id: string }
   | { readonly type: "subscribe"; readonly topic: string; readonly since?: string }
   | { readonly type: "unsubscribe"; readonly topic: string }
-  | { readonly type: "reply"; readonly id: string; readonly data: unknown }
+  /** `json` is the text of its `data`, as the client wrote it. */
+  | { readonly type: "reply"; readonly id: string; readonly json: string }
   | { readonly type: "message"; readonly event?: string; readonly data: unknown }
   | { readonly type: "auth"; readonly token: string }
 );
@@ -135,7 +148,16 @@ export function parseClientFrame(text: string): ClientFrame | ErrorFrame {
     if (optional && frame[name] === undefined) continue;
     if (!check(frame[name])) return frameError("malformed", `${name}: expected ${expected}`, ref);
   }
-  return { ...frame, ...(ref !== undefined && { ref }) } as ClientFrame;
+  const withRef = ref !== undefined && { ref };
+  if (type !== "reply") return { ...frame, ...withRef } as ClientFrame;
+  return { type, id: String(frame["id"]), json: text.slice(...(memberSpan(text, "data") ?? [])), ...withRef };
+}
+
+/** Writes a frame beside the messages as JSON text; data goes on as it came, and is not parsed and written again. */
+export function frameText(frame: WelcomeFrame | ServerFrame): string {
+  if (frame.type !== "request") return JSON.stringify(frame);
+  const { type, id, event, json } = frame;
+  return `${JSON.stringify({ type, id, event }).slice(0, -1)},"data":${json}}`;
 }
 
 /** Builds an error frame. */

@@ -1,4 +1,5 @@
 import type { Message } from "../broker/broker.ts";
+import { frameText, type ServerFrame, type WelcomeFrame } from "../protocol/frames.ts";
 import { compress } from "./compression.ts";
 
 /**
@@ -34,9 +35,9 @@ function compressedMessageFrame({ id, body }: Message): Buffer {
   return compressed ? frameOf(compressed, textCompressed) : frameOf(payload, text);
 }
 
-/** Encodes any value as one WebSocket text frame of its JSON. */
-export function jsonFrame(value: unknown): Buffer {
-  return frameOf(Buffer.from(JSON.stringify(value)), text);
+/** Encodes a frame beside the messages as one WebSocket text frame. */
+export function jsonFrame(frame: WelcomeFrame | ServerFrame): Buffer {
+  return frameOf(Buffer.from(frameText(frame)), text);
 }
 
 /** FIN and opcode 1, and the same with RSV1, which says that the payload is compressed. */

@@ -1,5 +1,6 @@
 import type {
   Answers,
+  AskOptions,
   Broker,
   BrokerHandler,
   HistoryPage,
@@ -140,7 +141,7 @@ export class FakeBroker implements Broker {
     return { epoch, first, last, reaches, messages };
   }
 
-  async ask(stream: Stream, question: unknown): Promise<Answers> {
+  async ask(stream: Stream, question: unknown, _options?: AskOptions): Promise<Answers> {
     if (!this.subscribed.has(stream.key)) return { answers: [], replicas: 0 };
     return { answers: [await this.handler?.onQuestion(stream, question)], replicas: 1 };
   }

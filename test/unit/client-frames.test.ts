@@ -6,14 +6,15 @@ import { BelfryError } from "../../src/errors.ts";
 import type { Client } from "../../src/hub/client.ts";
 import type { Hub } from "../../src/hub/hub.ts";
 import { createLog } from "../../src/log.ts";
-import type { ClientFrame } from "../../src/protocol/frames.ts";
+import { type ClientFrame, frameError } from "../../src/protocol/frames.ts";
 import { FakeConnection } from "../support/fake-connection.ts";
 
 const client: Client = { connection: "c1", user: "alice", transport: "ws", remote: "192.0.2.1", disconnect: () => {} };
 const connection = new FakeConnection("alice");
 const topicAccess = new TopicAccess({ authMode: "none" });
 const renew = vi.fn<Hub["renew"]>();
-const hub = { clientOf: () => client, renew } as unknown as Hub;
+const reply = vi.fn<Hub["requests"]["reply"]>();
+const hub = { clientOf: () => client, renew, requests: { reply } } as unknown as Hub;
 
 function handle(frame: ClientFrame, onMessage?: OnMessage, logs: string[] = [], authenticator?: Authenticator) {
   const log = createLog("debug", { write: (line: string) => void logs.push(line) });
@@ -23,6 +24,14 @@ function handle(frame: ClientFrame, onMessage?: OnMessage, logs: string[] = [], 
 describe("handleClientFrame", () => {
   it("takes acks in silence", async () => {
     expect(await handle({ type: "ack", id: "b-e1-1", ref: 1 })).toBeUndefined();
+  });
+
+  it("hands replies to the requests, and gives their answer back", async () => {
+    const frame: ClientFrame = { type: "reply", id: "r1", json: "1.0", ref: 7 };
+    expect(await handle(frame)).toBeUndefined();
+    reply.mockReturnValueOnce(frameError("not_found", "over", 7));
+    expect(await handle(frame)).toEqual(frameError("not_found", "over", 7));
+    expect(reply).toHaveBeenCalledWith(connection, frame);
   });
 
   it("passes messages on to the service, without what belongs to the frame", async () => {
@@ -37,7 +46,6 @@ describe("handleClientFrame", () => {
 
   it.each([
     { type: "message", data: 1, ref: 7 },
-    { type: "reply", id: "r1", data: 1, ref: 7 },
     { type: "auth", token: "t", ref: 7 },
   ] satisfies ClientFrame[])("says that it has no use for $type where there is none", async (frame) => {
     const error = { type: "error", code: "unsupported", ref: 7, detail: expect.stringContaining(frame.type) };

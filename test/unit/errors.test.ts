@@ -14,6 +14,7 @@ describe("BelfryError", () => {
     ["too_many", 429, "debug"],
     ["internal", 500, "error"],
     ["unavailable", 503, "debug"],
+    ["no_reply", 504, "debug"],
   ] satisfies [ErrorCode, number, string][])("%s answers with %i and is logged as %s", (code, status, level) => {
     const error = new BelfryError(code, "what happened");
     expect(error).toMatchObject({ name: "BelfryError", code, status, level, message: "what happened" });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { frameError, parseClientFrame } from "../../../src/protocol/frames.ts";
+import { frameError, frameText, parseClientFrame } from "../../../src/protocol/frames.ts";
 
 const parse = (frame: unknown) => parseClientFrame(JSON.stringify(frame));
 
@@ -9,14 +9,23 @@ describe("parseClientFrame", () => {
     { type: "subscribe", topic: "news" },
     { type: "subscribe", topic: "😀".repeat(128), since: "t-k3f9a1-1" },
     { type: "unsubscribe", topic: "news" },
-    { type: "reply", id: "r1", data: { yes: true } },
-    { type: "reply", id: "r1", data: null },
     { type: "message", data: 0 },
     { type: "message", data: false, event: "typed" },
     { type: "auth", token: "a.b.c" },
   ])("reads %j", (frame) => {
     expect(parse(frame)).toEqual(frame);
     expect(parse({ ...frame, ref: 7 })).toEqual({ ...frame, ref: 7 });
+  });
+
+  it("gives the data of a reply as it was written", () => {
+    const json = '{"z":1e400, "a":[-0.0,12345678901234567890],"\\u0061":null}';
+    const text = `{"data":0,"ref":7,"id":"r1","type":"reply","data": ${json} }`;
+    expect(parseClientFrame(text)).toEqual({ type: "reply", id: "r1", json, ref: 7 });
+    expect(parseClientFrame('{"type":"reply","id":"r1","data":null}')).toEqual({
+      type: "reply",
+      id: "r1",
+      json: "null",
+    });
   });
 
   it("ignores members that it does not know", () => {
@@ -105,5 +114,20 @@ describe("frameError", () => {
   it("has a ref only when there is one", () => {
     expect(frameError("failed", "no", 0)).toEqual({ type: "error", code: "failed", detail: "no", ref: 0 });
     expect(frameError("failed", "no")).toEqual({ type: "error", code: "failed", detail: "no" });
+  });
+});
+
+describe("frameText", () => {
+  it("writes a request with its data as it was given", () => {
+    const json = '{"z":1e400,"a":-0.0}';
+    expect(frameText({ type: "request", id: "r1", event: 'said "so"', json })).toBe(
+      `{"type":"request","id":"r1","event":"said \\"so\\"","data":${json}}`,
+    );
+    expect(frameText({ type: "request", id: "r1", json: "1" })).toBe('{"type":"request","id":"r1","data":1}');
+  });
+
+  it("writes every other frame as JSON", () => {
+    const frame = frameError("failed", "no", "r");
+    expect(frameText(frame)).toBe(JSON.stringify(frame));
   });
 });

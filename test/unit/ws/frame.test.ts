@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import type { Writable } from "node:stream";
 import { describe, expect, it } from "vitest";
 import type { Message } from "../../../src/broker/broker.ts";
+import { type ErrorFrame, frameError } from "../../../src/protocol/frames.ts";
 import { userStream } from "../../../src/protocol/streams.ts";
 import { jsonFrame, messageFrames } from "../../../src/ws/frame.ts";
 import { liveMessage } from "../../support/fake-broker.ts";
@@ -21,12 +22,15 @@ async function read(frame: Buffer): Promise<{ text: string; isBinary: boolean }>
   return { text: String(data), isBinary };
 }
 
-/** A text whose JSON has the given number of bytes. */
-const jsonOf = (bytes: number) => "x".repeat(bytes - 2);
+/** A frame whose JSON has the given number of bytes. */
+function frameOf(bytes: number): ErrorFrame {
+  const empty = frameError("failed", "");
+  return { ...empty, detail: "x".repeat(bytes - JSON.stringify(empty).length) };
+}
 
 describe("jsonFrame", () => {
   it.each([
-    [2, 2],
+    [45, 2],
     [125, 2],
     [126, 4],
     [127, 4],
@@ -34,13 +38,14 @@ describe("jsonFrame", () => {
     [65536, 10],
     [1_000_000, 10],
   ])("writes %i bytes behind a header of %i", async (bytes, header) => {
-    const frame = jsonFrame(jsonOf(bytes));
+    const frame = jsonFrame(frameOf(bytes));
     expect(frame.length).toBe(header + bytes);
-    expect(await read(frame)).toEqual({ text: JSON.stringify(jsonOf(bytes)), isBinary: false });
+    expect(await read(frame)).toEqual({ text: JSON.stringify(frameOf(bytes)), isBinary: false });
   });
 
   it("counts bytes, not characters", async () => {
-    expect(await read(jsonFrame({ text: "ü😀".repeat(30) }))).toMatchObject({ text: `{"text":"${"ü😀".repeat(30)}"}` });
+    const frame = frameError("failed", "ü😀".repeat(30));
+    expect(await read(jsonFrame(frame))).toMatchObject({ text: JSON.stringify(frame) });
   });
 });
 
