@@ -228,6 +228,7 @@ export class Belfry {
       remoteAddress: remoteAddressOf(this.#config.trustProxy),
       context: {
         ...this.#config,
+        onDropped: (reason) => this.#metrics.droppedMessages.inc({ reason }),
         onGone: (connection, cause) => this.#gone(connection, cause),
         onFrame: (connection, frame) => handleClientFrame(frame, connection, frameContext),
       },

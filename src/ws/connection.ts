@@ -3,7 +3,8 @@ import type { Duplex } from "node:stream";
 import { WebSocket } from "ws";
 import type { Credentials, Token } from "../credentials.ts";
 import type { Connection, Welcome } from "../hub/connection.ts";
-import type { Delivery } from "../hub/delivery.ts";
+import { type Delivery, type Piece, pieceOf } from "../hub/delivery.ts";
+import { keepsUp, Outbox, type OutboxOptions } from "../hub/outbox.ts";
 import { written } from "../hub/outlet.ts";
 import { type CloseCause, closeCodes } from "../protocol/close-codes.ts";
 import {
@@ -21,8 +22,7 @@ import { compressedMessageFrames, jsonFrame, messageFrames } from "./frame.ts";
 export type EndCause = CloseCause | "client" | "heartbeat" | "protocol_error";
 
 /** What the connections of one service share. */
-export interface ConnectionContext {
-  readonly sendBufferBytes: number;
+export interface ConnectionContext extends OutboxOptions {
   readonly maxClientFramesPerSecond: number;
   /** Longest time between two pings, in ms; said in the welcome frame. */
   readonly pingIntervalMs: number;
@@ -60,6 +60,8 @@ export class WsConnection implements Connection {
   readonly #frames: TokenBucket;
   /** One of the functions of all connections, so that what it makes is shared. */
   readonly #encode: typeof messageFrames;
+  /** What waits in front of the socket; most clients keep up, and have none. */
+  #outbox: Outbox | undefined;
   #malformedInRow = 0;
   /** A ping waits for its pong. */
   #isPinged = false;
@@ -98,15 +100,16 @@ export class WsConnection implements Connection {
       recovered,
       heartbeat: this.#context.pingIntervalMs,
     };
-    this.#write(jsonFrame(frame));
+    this.#send(jsonFrame(frame));
   }
 
   send(frame: ServerFrame): void {
-    this.#write(jsonFrame(frame));
+    this.#send(jsonFrame(frame));
   }
 
   deliver(delivery: Delivery): boolean {
-    return this.#write(delivery.encodedBy(this.#encode));
+    if (this.#gone) return false;
+    return this.#writeNow(delivery.encodedBy(this.#encode)) || this.#queue(delivery.piecesBy(this.#encode));
   }
 
   cork(): void {
@@ -118,7 +121,7 @@ export class WsConnection implements Connection {
   }
 
   pace(delivery: Delivery): Promise<void> | undefined {
-    const waiting = this.#socket.writableLength;
+    const waiting = this.#socket.writableLength + (this.#outbox?.bytes ?? 0);
     const { length } = delivery.encodedBy(this.#encode);
     if (this.#gone || waiting === 0 || waiting + length <= this.#context.sendBufferBytes / 2) return undefined;
     return written(this.#socket);
@@ -134,6 +137,8 @@ export class WsConnection implements Connection {
 
   close(cause: CloseCause, reason: string = closeCodes[cause].reason): void {
     if (this.#gone) return;
+    // What was delivered comes before the close, but where it was too much: then the client resumes.
+    if (cause !== "slow_consumer") this.#outbox?.flush();
     this.end(cause);
     this.#ws.close(closeCodes[cause].code, closeReason(reason));
   }
@@ -154,6 +159,7 @@ export class WsConnection implements Connection {
   end(cause: EndCause): void {
     if (this.#gone) return;
     this.#gone = true;
+    this.#outbox?.clear();
     this.#context.onGone(this, cause);
   }
 
@@ -204,19 +210,25 @@ export class WsConnection implements Connection {
     if (answer) this.send(answer);
   }
 
-  /**
-   * Writes one whole frame. What waits already and the frame itself must fit into the send buffer, but a frame that
-   * nothing waits before is written whatever its size: else no resume could ever bring it over.
-   */
-  #write(frame: Buffer): boolean {
-    if (this.#gone) return false;
-    const waiting = this.#socket.writableLength;
-    if (waiting > 0 && waiting + frame.length > this.#context.sendBufferBytes) {
-      this.close("slow_consumer");
-      return false;
-    }
-    this.#socket.write(frame);
+  #send(frame: Buffer): void {
+    if (!this.#gone && !this.#writeNow(frame)) this.#queue([pieceOf(frame)]);
+  }
+
+  /** Writes whole frames, unless so much waits before them that they are to wait in the outbox. */
+  #writeNow(frames: Buffer): boolean {
+    if (this.#outbox || !keepsUp(this.#socket, frames.length, this.#context.sendBufferBytes)) return false;
+    this.#socket.write(frames);
     return true;
+  }
+
+  /** Lets whole frames wait, or closes the connection as slow when too much waits. */
+  #queue(pieces: readonly Piece[]): boolean {
+    this.#outbox ??= new Outbox(this.#socket, this.#context, () => {
+      this.#outbox = undefined;
+    });
+    if (this.#outbox.add(pieces)) return true;
+    this.close("slow_consumer");
+    return false;
   }
 }
 
