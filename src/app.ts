@@ -219,6 +219,7 @@ export class Belfry {
       onMessage,
       remoteAddress: remoteAddressOf(this.#config.trustProxy),
       onDropped: (reason) => this.#metrics.droppedConnections.inc({ reason }),
+      onMessageDropped: (reason) => this.#metrics.droppedMessages.inc({ reason }),
     });
   }
 

@@ -26,7 +26,7 @@ export class Metrics {
   readonly #loopDelay = monitorEventLoopDelay({ resolution: 20 });
 
   readonly publishes = this.#counter("belfry_publishes_total", "Messages accepted or refused.", ["scope", "result"]);
-  readonly deliveries = this.#counter("belfry_deliveries_total", "Messages written to connections.", ["scope"]);
+  readonly deliveries = this.#counter("belfry_deliveries_total", "Messages handed to connections.", ["scope"]);
   readonly deliverySeconds = this.#histogram(
     "belfry_delivery_seconds",
     "From publish accepted to written to the socket.",
@@ -35,6 +35,11 @@ export class Metrics {
   readonly droppedConnections = this.#counter(
     "belfry_dropped_connections_total",
     "Connections that this service closed or refused.",
+    ["reason"],
+  );
+  readonly droppedMessages = this.#counter(
+    "belfry_dropped_messages_total",
+    "Messages that stopped mattering while they waited for a slow connection.",
     ["reason"],
   );
   readonly resumes = this.#counter("belfry_resumes_total", "Streams resumed by clients.", ["recovered"]);
@@ -60,6 +65,7 @@ export class Metrics {
     }
     for (const result of ["answered", "offline", "timeout"]) this.requests.inc({ result }, 0);
     for (const recovered of ["true", "false"]) this.resumes.inc({ recovered }, 0);
+    for (const reason of ["collapsed", "expired"]) this.droppedMessages.inc({ reason }, 0);
     this.brokerMalformed.inc({}, 0);
     this.deliverySeconds.observe({}, 0, 0);
   }

@@ -8,6 +8,7 @@ import { Entrance } from "./entrance.ts";
 import { Heartbeat, type Pulsed } from "./heartbeat.ts";
 import type { Connection, EndCause } from "./hub/connection.ts";
 import type { Hub } from "./hub/hub.ts";
+import type { OutboxOptions } from "./hub/outbox.ts";
 import type { Log } from "./log.ts";
 import { Upgrades } from "./ws/upgrade.ts";
 
@@ -23,6 +24,8 @@ export interface TransportsOptions {
   readonly remoteAddress: (request: IncomingMessage) => string;
   /** Told of each connection that this service closes or refuses, and why. */
   readonly onDropped: (reason: string) => void;
+  /** Told of each message that a slow client is not sent, and why. */
+  readonly onMessageDropped: OutboxOptions["onDropped"];
 }
 
 /** The ways in which clients connect, and what these have in common. */
@@ -33,7 +36,8 @@ export class Transports {
   readonly #upgrades: Upgrades;
 
   constructor(options: TransportsOptions) {
-    const { config, hub, log, authenticator, topicAccess, onMessage, remoteAddress, onDropped } = options;
+    const { config, hub, log, authenticator, topicAccess, onMessage, remoteAddress, onDropped, onMessageDropped } =
+      options;
     this.#options = options;
     this.#heartbeat = new Heartbeat(config);
     this.#entrance = new Entrance({ ...config, hub, authenticator });
@@ -47,6 +51,7 @@ export class Transports {
       remoteAddress,
       context: {
         ...config,
+        onDropped: onMessageDropped,
         onGone: (connection, cause) => this.#gone(connection, cause),
         onFrame: (connection, frame) => handleClientFrame(frame, connection, frameContext),
       },

@@ -38,9 +38,9 @@ export interface Connection {
   send(frame: ServerFrame): void;
 
   /**
-   * Sends a message, or closes the connection as slow when too much waits already.
+   * Sends messages, or closes the connection as slow when too much waits already that still matters.
    *
-   * @returns true when it was written
+   * @returns true when they were written, or wait to be written unless they stop mattering before
    */
   deliver(delivery: Delivery): boolean;
 

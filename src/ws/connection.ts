@@ -4,7 +4,8 @@ import { WebSocket } from "ws";
 import type { Credentials, Token } from "../credentials.ts";
 import type { Pulsed } from "../heartbeat.ts";
 import type { Connection, EndCause, Welcome } from "../hub/connection.ts";
-import type { Delivery } from "../hub/delivery.ts";
+import { type Delivery, type Piece, pieceOf } from "../hub/delivery.ts";
+import { keepsUp, Outbox, type OutboxOptions } from "../hub/outbox.ts";
 import { written } from "../hub/outlet.ts";
 import { Intake, type IntakeOptions } from "../intake.ts";
 import { type CloseCause, closeCodes } from "../protocol/close-codes.ts";
@@ -13,8 +14,7 @@ import { closeReason } from "./close-reason.ts";
 import { compressedMessageFrames, jsonFrame, messageFrames } from "./frame.ts";
 
 /** What the connections of one service share. */
-export interface ConnectionContext extends IntakeOptions {
-  readonly sendBufferBytes: number;
+export interface ConnectionContext extends IntakeOptions, OutboxOptions {
   /** Longest time between two pings, in ms; said in the welcome frame. */
   readonly pingIntervalMs: number;
   /** The connection is going; called once, before the close frame is sent or when the socket is gone. */
@@ -43,6 +43,8 @@ export class WsConnection implements Connection, Pulsed {
   readonly #intake: Intake;
   /** One of the functions of all connections, so that what it makes is shared. */
   readonly #encode: typeof messageFrames;
+  /** What waits in front of the socket; most clients keep up, and have none. */
+  #outbox: Outbox | undefined;
   /** A ping waits for its pong. */
   #isPinged = false;
   #gone = false;
@@ -80,15 +82,16 @@ export class WsConnection implements Connection, Pulsed {
       recovered,
       heartbeat: this.#context.pingIntervalMs,
     };
-    this.#write(jsonFrame(frame));
+    this.#send(jsonFrame(frame));
   }
 
   send(frame: ServerFrame): void {
-    this.#write(jsonFrame(frame));
+    this.#send(jsonFrame(frame));
   }
 
   deliver(delivery: Delivery): boolean {
-    return this.#write(delivery.encodedBy(this.#encode));
+    if (this.#gone) return false;
+    return this.#writeNow(delivery.encodedBy(this.#encode)) || this.#queue(delivery.piecesBy(this.#encode));
   }
 
   cork(): void {
@@ -100,7 +103,7 @@ export class WsConnection implements Connection, Pulsed {
   }
 
   pace(delivery: Delivery): Promise<void> | undefined {
-    const waiting = this.#socket.writableLength;
+    const waiting = this.#socket.writableLength + (this.#outbox?.bytes ?? 0);
     const { length } = delivery.encodedBy(this.#encode);
     if (this.#gone || waiting === 0 || waiting + length <= this.#context.sendBufferBytes / 2) return undefined;
     return written(this.#socket);
@@ -116,6 +119,8 @@ export class WsConnection implements Connection, Pulsed {
 
   close(cause: CloseCause, reason: string = closeCodes[cause].reason): void {
     if (this.#gone) return;
+    // What was delivered comes before the close, but where it was too much: then the client resumes.
+    if (cause !== "slow_consumer") this.#outbox?.flush();
     this.end(cause);
     this.#ws.close(closeCodes[cause].code, closeReason(reason));
   }
@@ -135,6 +140,7 @@ export class WsConnection implements Connection, Pulsed {
   end(cause: EndCause): void {
     if (this.#gone) return;
     this.#gone = true;
+    this.#outbox?.clear();
     this.#context.onGone(this, cause);
   }
 
@@ -169,19 +175,25 @@ export class WsConnection implements Connection, Pulsed {
     return false;
   }
 
-  /**
-   * Writes one whole frame. What waits already and the frame itself must fit into the send buffer, but a frame that
-   * nothing waits before is written whatever its size: else no resume could ever bring it over.
-   */
-  #write(frame: Buffer): boolean {
-    if (this.#gone) return false;
-    const waiting = this.#socket.writableLength;
-    if (waiting > 0 && waiting + frame.length > this.#context.sendBufferBytes) {
-      this.close("slow_consumer");
-      return false;
-    }
-    this.#socket.write(frame);
+  #send(frame: Buffer): void {
+    if (!this.#gone && !this.#writeNow(frame)) this.#queue([pieceOf(frame)]);
+  }
+
+  /** Writes whole frames, unless so much waits before them that they are to wait in the outbox. */
+  #writeNow(frames: Buffer): boolean {
+    if (this.#outbox || !keepsUp(this.#socket, frames.length, this.#context.sendBufferBytes)) return false;
+    this.#socket.write(frames);
     return true;
+  }
+
+  /** Lets whole frames wait, or closes the connection as slow when too much waits. */
+  #queue(pieces: readonly Piece[]): boolean {
+    this.#outbox ??= new Outbox(this.#socket, this.#context, () => {
+      this.#outbox = undefined;
+    });
+    if (this.#outbox.add(pieces)) return true;
+    this.close("slow_consumer");
+    return false;
   }
 }
 

@@ -274,26 +274,6 @@ describe("the heartbeat", () => {
   });
 });
 
-describe("a slow reader", () => {
-  it("is closed with 4408 when too much waits for it, and the others never wait for it", async () => {
-    const { port, call, belfry } = await startService({ sendBufferBytes: 200_000 });
-    const slow = await TestClient.welcomed(port, "slow");
-    const quick = await TestClient.welcomed(port, "quick");
-    slow.ws.pause();
-    const data = "x".repeat(60_000);
-    let sent = 0;
-    while (belfry.hub.size === 2 && sent < 1000) {
-      expect((await call("POST", "/broadcast", { data })).status).toBe(202);
-      sent++;
-    }
-    expect(await quick.take(sent)).toHaveLength(sent);
-    slow.ws.resume();
-    expect((await slow.closed).code).toBe(4408);
-    const offsets = slow.queue.map((text) => Number(JSON.parse(text).id.split("-")[2]));
-    expect(offsets).toEqual(offsets.map((_, index) => index + 1));
-  });
-});
-
 const upgradeHeaders =
   "Host: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";

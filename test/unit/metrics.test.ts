@@ -34,6 +34,7 @@ describe("the exposition", () => {
     ["belfry_deliveries_total", "counter"],
     ["belfry_delivery_seconds", "histogram"],
     ["belfry_dropped_connections_total", "counter"],
+    ["belfry_dropped_messages_total", "counter"],
     ["belfry_resumes_total", "counter"],
     ["belfry_broker_up", "gauge"],
     ["belfry_broker_seconds", "histogram"],
@@ -55,6 +56,9 @@ describe("the exposition", () => {
     for (const scope of ["broadcast", "user", "topic"]) {
       expect(await sample(`belfry_publishes_total{scope="${scope}",result="accepted"}`)).toBe(0);
       expect(await sample(`belfry_deliveries_total{scope="${scope}"}`)).toBe(0);
+    }
+    for (const reason of ["collapsed", "expired"]) {
+      expect(await sample(`belfry_dropped_messages_total{reason="${reason}"}`)).toBe(0);
     }
     expect(await sample('belfry_resumes_total{recovered="true"}')).toBe(0);
     expect(await sample('belfry_resumes_total{recovered="false"}')).toBe(0);

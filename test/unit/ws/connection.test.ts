@@ -6,24 +6,7 @@ import { frameError } from "../../../src/protocol/frames.ts";
 import { userStream } from "../../../src/protocol/streams.ts";
 import { type ConnectionContext, type ConnectionSocket, WsConnection } from "../../../src/ws/connection.ts";
 import { liveMessage, settled } from "../../support/fake-broker.ts";
-
-/** A socket that keeps what is written, and takes it from the send buffer only when told. */
-class FakeSocket {
-  readonly frames: Buffer[] = [];
-  writableLength = 0;
-
-  write(frame: Buffer): boolean {
-    this.frames.push(frame);
-    this.writableLength += frame.length;
-    return true;
-  }
-
-  /** The JSON of the last frame written; all of them are shorter than 64 KiB. */
-  get last(): unknown {
-    const frame = this.frames.at(-1) ?? Buffer.alloc(2);
-    return JSON.parse(frame.subarray(frame[1] === 126 ? 4 : 2).toString());
-  }
-}
+import { jsonOfFrames, SlowOutlet } from "../../support/slow-outlet.ts";
 
 class FakeWs extends EventEmitter {
   readonly readyState = 1;
@@ -35,24 +18,39 @@ class FakeWs extends EventEmitter {
 }
 
 function connect(changes: Partial<ConnectionContext> = {}) {
-  const [ws, socket] = [new FakeWs(), new FakeSocket()];
+  const [ws, socket] = [new FakeWs(), new SlowOutlet()];
   const onGone = vi.fn<ConnectionContext["onGone"]>();
   const onFrame = vi.fn<ConnectionContext["onFrame"]>(async () => undefined);
+  const onDropped = vi.fn<ConnectionContext["onDropped"]>();
   const limits = { sendBufferBytes: 1000, maxClientFramesPerSecond: 50, pingIntervalMs: 25_000 };
   const connection = new WsConnection(
     ws as unknown as ConnectionSocket,
     socket as unknown as Duplex,
     { user: "alice" },
     "192.0.2.1",
-    { ...limits, onGone, onFrame, ...changes },
+    { ...limits, onDropped, onGone, onFrame, ...changes },
   );
   const receive = (text: string) => connection.receive(Buffer.from(text), false);
-  return { connection, ws, socket, onGone, onFrame, receive };
+  /** What the client has got when it has read everything that waits for it. */
+  const read = async () => {
+    await socket.takeAll();
+    return jsonOfFrames(Buffer.concat(socket.taken));
+  };
+  return { connection, ws, socket, onDropped, onGone, onFrame, receive, read };
 }
 
 const closes = (ws: FakeWs) => ws.close.mock.calls.map(([code, reason]) => [code, String(reason)]);
 const message = (bytes: number) =>
   new Delivery([{ ...liveMessage(userStream("alice")), body: Buffer.from(`"data":"${"x".repeat(bytes)}"}`) }]);
+/** A message of 400 bytes and some. */
+const price = (n: number) =>
+  new Delivery([
+    {
+      ...liveMessage(userStream("alice")),
+      collapse: "price",
+      body: Buffer.from(`"n":${n},"data":"${"x".repeat(400)}"}`),
+    },
+  ]);
 
 describe("a connection", () => {
   it("closes once, with code and reason, and reports it before", () => {
@@ -81,71 +79,114 @@ describe("a connection", () => {
     expect(reason.startsWith(new TextDecoder("utf-8", { fatal: true }).decode(sent))).toBe(true);
   });
 
-  it("sends nothing any more when it is closed", () => {
-    const { connection, socket } = connect();
+  it("sends nothing any more when it is closed", async () => {
+    const { connection, read } = connect();
     connection.close("going_away", "0");
     expect(connection.deliver(message(10))).toBe(false);
     connection.welcome({ positions: { broadcast: "b-e1-0" }, recovered: {} });
-    expect(socket.frames).toEqual([]);
+    expect(await read()).toEqual([]);
   });
 
-  it("welcomes its client", () => {
-    const { connection, socket } = connect();
+  it("welcomes its client", async () => {
+    const { connection, read } = connect();
     const positions = { broadcast: "b-e1-1", user: "u-e1-2" };
     connection.welcome({ positions, recovered: {} });
     const frame = { type: "welcome", connection: connection.id, user: "alice", positions, heartbeat: 25_000 };
-    expect(socket.last).toMatchObject(frame);
+    expect(await read()).toMatchObject([frame]);
   });
 });
 
 describe("the send buffer", () => {
-  it("takes frames as long as they fit, and closes as slow with the first that does not", () => {
-    const { connection, ws, socket, onGone } = connect();
+  it("takes frames as long as they fit, and closes as slow with the first that does not", async () => {
+    const { connection, ws, socket, onGone, read } = connect();
     expect([connection.deliver(message(400)), connection.deliver(message(400))]).toEqual([true, true]);
     expect(connection.deliver(message(400))).toBe(false);
-    expect(socket.frames).toHaveLength(2);
     expect(closes(ws)[0]?.[0]).toBe(4408);
     expect(onGone.mock.calls).toEqual([[connection, "slow_consumer"]]);
+    const { writableLength } = socket;
+    expect(await read()).toHaveLength(1);
+    expect(writableLength).toBeLessThan(500);
   });
 
-  it("takes a frame of any size when nothing waits", () => {
+  it("takes a frame of any size when nothing waits", async () => {
     const { connection, socket } = connect();
     expect(connection.deliver(message(5000))).toBe(true);
-    socket.writableLength = 0;
+    await socket.takeAll();
     expect(connection.deliver(message(5000))).toBe(true);
     expect(connection.deliver(message(1))).toBe(false);
   });
 
-  it("is filled exactly", () => {
+  it.each([0, 1])("is filled exactly (%d more)", (more) => {
     const { connection, socket } = connect();
     connection.deliver(message(1));
-    const { length } = socket.frames[0] ?? Buffer.alloc(0);
-    socket.writableLength = 1000 - length;
-    expect(connection.deliver(message(1))).toBe(true);
-    socket.writableLength = 1000 - length + 1;
-    expect(connection.deliver(message(1))).toBe(false);
+    // The header of a longer frame has two bytes more.
+    const rest = 1000 - 3 * socket.writableLength - 2;
+    expect(connection.deliver(message(1 + rest + more))).toBe(true);
+    expect(connection.deliver(message(1))).toBe(more === 0);
+  });
+
+  it("holds of the messages with one collapse key the newest, beside those that were written before", async () => {
+    const { connection, ws, onDropped, read } = connect();
+    for (let n = 1; n <= 100; n++) expect(connection.deliver(price(n))).toBe(true);
+    expect(closes(ws)).toEqual([]);
+    expect((await read()).map(({ n }) => n)).toEqual([1, 100]);
+    expect(onDropped.mock.calls).toEqual(Array.from({ length: 98 }, () => ["collapsed"]));
+    expect(connection.deliver(price(101))).toBe(true);
+    expect((await read()).map(({ n }) => n)).toEqual([1, 100, 101]);
+  });
+
+  it("keeps frames that are no messages in their place", async () => {
+    const { connection, read } = connect({ sendBufferBytes: 100_000 });
+    for (let n = 1; n <= 3; n++) {
+      connection.deliver(message(20_000));
+      connection.send(frameError("unsupported", "no", n));
+    }
+    expect((await read()).map(({ type, ref }) => ref ?? type)).toEqual(["message", 1, "message", 2, "message", 3]);
+  });
+
+  it("is written to the end before a close that is not for its size", async () => {
+    const { connection, ws, socket, read } = connect();
+    connection.deliver(message(400));
+    connection.deliver(message(400));
+    ws.close.mockImplementation(() => expect(socket.writableLength).toBeGreaterThan(800));
+    connection.close("going_away", "0");
+    expect(await read()).toHaveLength(2);
+    expect(ws.close).toHaveBeenCalledOnce();
+  });
+
+  it("paces history by what waits before the socket too", async () => {
+    const { connection, socket } = connect({ sendBufferBytes: 2000 });
+    const history = message(400);
+    for (let n = 0; n < 2; n++) {
+      expect(connection.pace(history)).toBeUndefined();
+      connection.deliver(history);
+    }
+    const pace = connection.pace(history);
+    expect(pace).toBeInstanceOf(Promise);
+    await socket.takeAll();
+    await pace;
+    expect(connection.pace(history)).toBeUndefined();
   });
 });
 
 describe("frames of the client", () => {
   it("are passed on when they are well formed, and answered with what came of it", async () => {
-    const { onFrame, connection, socket, receive } = connect();
+    const { onFrame, connection, read, receive } = connect();
     receive('{"type":"ack","id":"b-e1-1"}');
     expect(onFrame).toHaveBeenCalledExactlyOnceWith(connection, { type: "ack", id: "b-e1-1" });
-    await settled();
-    expect(socket.frames).toEqual([]);
+    expect(await read()).toEqual([]);
     onFrame.mockResolvedValueOnce(frameError("unsupported", "no", 7));
     receive('{"type":"message","data":1,"ref":7}');
     await settled();
-    expect(socket.last).toEqual({ type: "error", code: "unsupported", detail: "no", ref: 7 });
+    expect(await read()).toEqual([{ type: "error", code: "unsupported", detail: "no", ref: 7 }]);
   });
 
-  it("close the connection when ten in a row are malformed, and not when a good one stands between", () => {
-    const { ws, socket, receive } = connect({ sendBufferBytes: 100_000 });
+  it("close the connection when ten in a row are malformed, and not when a good one stands between", async () => {
+    const { ws, read, receive } = connect({ sendBufferBytes: 100_000 });
     for (let n = 0; n < 9; n++) receive("?");
     receive('{"type":"ack","id":"x"}');
     for (let n = 0; n < 9; n++) receive('{"type":"hello"}');
-    expect(socket.frames).toHaveLength(18);
+    expect(await read()).toHaveLength(18);
     expect(closes(ws)).toEqual([]);
     receive("?");
     expect(closes(ws)).toEqual([[1008, "too many malformed frames in a row"]]);
