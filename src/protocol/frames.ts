@@ -50,9 +50,9 @@ export interface ErrorFrame {
 /**
  * - `malformed`: not a JSON object, nested deeper than 64 levels, or a member is missing or of the wrong kind
  * - `unknown_type`: `type` names no frame
- * - `unsupported`: a frame that this service has nothing to do with, such as `message` where no `onMessage` is set
+ * - `unsupported`: a frame that this service has nothing to do with, such as `message` where there is neither `onMessage` nor a webhook
  * - `unauthorized`, `forbidden`: the token of an `auth` frame is not valid, or is of another user
- * - `failed`: the service's `onMessage` threw, or the token could not be checked
+ * - `failed`: the service's `onMessage` threw, the backend is too slow to be told, or the token could not be checked
  */
 export type FrameErrorCode = "malformed" | "unknown_type" | "unsupported" | "unauthorized" | "forbidden" | "failed";
 
@@ -68,7 +68,13 @@ export type ClientFrame = { readonly ref?: FrameRef } & (
   | { readonly type: "subscribe"; readonly topic: string; readonly since?: string }
   | { readonly type: "unsubscribe"; readonly topic: string }
   | { readonly type: "reply"; readonly id: string; readonly data: unknown }
-  | { readonly type: "message"; readonly event?: string; readonly data: unknown }
+  | {
+      readonly type: "message";
+      readonly event?: string;
+      readonly data: unknown;
+      /** The whole frame as it came, for who hands `data` on exactly as it was written. */
+      readonly text: string;
+    }
   | { readonly type: "auth"; readonly token: string }
 );
 
@@ -124,7 +130,7 @@ export function parseClientFrame(text: string): ClientFrame | ErrorFrame {
     if (optional && frame[name] === undefined) continue;
     if (!check(frame[name])) return frameError("malformed", `${name}: expected ${expected}`, ref);
   }
-  return { ...frame, ...(ref !== undefined && { ref }) } as ClientFrame;
+  return { ...frame, ...(type === "message" && { text }), ...(ref !== undefined && { ref }) } as ClientFrame;
 }
 
 /** Builds an error frame. */

@@ -11,12 +11,20 @@ describe("parseClientFrame", () => {
     { type: "unsubscribe", topic: "news" },
     { type: "reply", id: "r1", data: { yes: true } },
     { type: "reply", id: "r1", data: null },
-    { type: "message", data: 0 },
-    { type: "message", data: false, event: "typed" },
     { type: "auth", token: "a.b.c" },
   ])("reads %j", (frame) => {
     expect(parse(frame)).toEqual(frame);
     expect(parse({ ...frame, ref: 7 })).toEqual({ ...frame, ref: 7 });
+  });
+
+  it.each([
+    { type: "message", data: 0 },
+    { type: "message", data: false, event: "typed", ref: 7 },
+  ])("reads %j, and keeps its text", (frame) => {
+    expect(parse({ ...frame, text: "of the client's" })).toEqual({
+      ...frame,
+      text: JSON.stringify({ ...frame, text: "of the client's" }),
+    });
   });
 
   it("ignores members that it does not know", () => {
