@@ -140,3 +140,22 @@ export function parseHttpUrl(text: string): URL | string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   return url && ["http:", "https:"].includes(url.protocol) ? url : "is not an http or https URL";
 }
+
+/** Fewest bytes of a webhook secret. @see https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md */
+const minWebhookSecretBytes = 24;
+
+/** What is said of a WEBHOOK_SECRET that is none. */
+export const webhookSecretForm = `is not whsec_ and the base64 of ${minWebhookSecretBytes} bytes or more`;
+
+/**
+ * The value of WEBHOOK_SECRET.
+ *
+ * @returns the key, or the keys of a comma-separated list, to sign with each
+ */
+export function parseWebhookSecrets(text: string): Buffer[] | string {
+  const keys = text.split(",").map((entry) => {
+    const [, base64 = ""] = /^whsec_([A-Za-z0-9+/]+={0,2})$/.exec(entry.trim()) ?? [];
+    return Buffer.from(base64, "base64");
+  });
+  return keys.every(({ length }) => length >= minWebhookSecretBytes) ? keys : webhookSecretForm;
+}

@@ -75,6 +75,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     ...leaves,
   ],
   "client-frames.ts": ["auth", "hub", "protocol", ...leaves],
+  // It is told what happens, and knows of the service nothing else.
+  webhooks: [...leaves],
   ws: ["auth", "hub", "broker", "protocol", ...leaves],
   http: ["auth", "hub", "broker", "protocol", "metrics.ts", ...leaves],
   auth: ["protocol", ...leaves],
