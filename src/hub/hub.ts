@@ -35,6 +35,8 @@ export interface HubOptions extends PublisherOptions {
   readonly onDelivered?: (scope: Scope, connections: number, seconds: number) => void;
   /** Told of each stream that a client resumes. */
   readonly onResume?: (recovered: boolean) => void;
+  /** Told of users' messages that connections were given from history; see {@link Undelivered.given}. */
+  readonly onGiven?: ((messages: readonly Message[]) => void) | undefined;
   /** Takes what backends publish around the API; see {@link Hub.deliverHere}. */
   readonly onExternalPublish?: (payload: Buffer) => void;
 }
@@ -87,6 +89,7 @@ export class Hub extends EventEmitter<HubEvents> {
       lost: (subscribed) => {
         for (const connection of connectionsTo(subscribed)) connection.close("position_lost");
       },
+      given: options.onGiven,
     });
     this.#publisher = new Publisher(options, this.#streams);
     this.#registry = new Registry({
@@ -202,9 +205,11 @@ export class Hub extends EventEmitter<HubEvents> {
     return isRegistered;
   }
 
-  /** Takes a connection out; does nothing when it is not registered. */
-  unregister(connection: Connection): void {
-    if (this.#registry.unregister(connection)) this.#emit("disconnect", connection);
+  /** Takes a connection out; false when it was not registered. */
+  unregister(connection: Connection): boolean {
+    const wasRegistered = this.#registry.unregister(connection);
+    if (wasRegistered) this.#emit("disconnect", connection);
+    return wasRegistered;
   }
 
   /** The connections of a user on all replicas. */

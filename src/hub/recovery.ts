@@ -70,7 +70,9 @@ async function replay(
     }
     if (page.epoch !== epoch || page.first > done + 1) break;
     const until = subscribed.position.offset;
-    await deliverAll(connection, page.messages, done, until);
+    const messages = page.messages.filter(({ position }) => isBetween(done, position?.offset ?? 0, until));
+    await deliverAll(connection, messages);
+    if (!connection.gone) subscribed.onGiven?.(messages);
     done = Math.min(page.reaches, until);
     // Others have their turn between two pages.
     await turn();
@@ -78,13 +80,14 @@ async function replay(
   connection.close("position_lost");
 }
 
-/** Delivers the messages behind one offset up to another, no faster than the client takes them. */
-async function deliverAll(connection: Connection, messages: readonly Message[], after: number, until: number) {
+function isBetween(after: number, offset: number, until: number): boolean {
+  return offset > after && offset <= until;
+}
+
+/** Delivers messages no faster than the client takes them. */
+async function deliverAll(connection: Connection, messages: readonly Message[]) {
   connection.cork();
   for (const message of messages) {
-    const { offset } = message.position ?? { offset: 0 };
-    if (offset <= after) continue;
-    if (offset > until) break;
     const delivery = Delivery.of(message);
     for (let wait = connection.pace(delivery); wait; wait = connection.pace(delivery)) {
       connection.uncork();
