@@ -4,6 +4,7 @@ import { hostname } from "node:os";
 import type { Duplex } from "node:stream";
 import type { Express } from "express";
 import { apiKeysOf, authenticatorOf } from "./auth/configured.ts";
+import { BackendEvents } from "./backend-events.ts";
 import type { Broker } from "./broker/broker.ts";
 import { brokerOf } from "./broker/configured.ts";
 import { handleClientFrame, type OnMessage } from "./client-frames.ts";
@@ -39,7 +40,7 @@ export interface BelfryOptions extends Partial<Config> {
    * {@link Belfry.handler} to serve the publisher API too. Default: listeners of its own on `port` and `apiPort`.
    */
   readonly server?: Server;
-  /** Takes the clients' `message` frames. Default: they are answered with an error frame `unsupported`. */
+  /** Takes the clients' `message` frames. Without it and a `webhookUrl` they are answered with an error frame `unsupported`. */
   readonly onMessage?: OnMessage;
   /** A pino logger. Default: JSON lines on standard output from `logLevel` on. */
   readonly log?: Log;
@@ -64,6 +65,7 @@ export class Belfry {
   readonly #log: Log;
   readonly #metrics = new Metrics();
   readonly #broker: Broker;
+  readonly #backend: BackendEvents | undefined;
   readonly #upgrades: Upgrades;
   readonly #heartbeat: Heartbeat;
   readonly #onMessage: OnMessage | undefined;
@@ -104,7 +106,9 @@ export class Belfry {
     this.#onMessage = onMessage;
     this.#log = log ?? createLog(config.logLevel);
     this.#broker = this.#createBroker();
-    this.hub = this.#createHub();
+    const replica = `${hostname()}-${randomUUID().slice(0, 6)}`;
+    this.#backend = BackendEvents.of(config, this.#broker, replica, this.#metrics, this.#log);
+    this.hub = this.#createHub(replica);
     this.#heartbeat = new Heartbeat(config);
     this.#upgrades = this.#createUpgrades();
     this.#apiKeys = apiKeysOf(config, this.#log);
@@ -128,6 +132,7 @@ export class Belfry {
       maxConnections: config.maxConnections,
     });
     this.hub.start();
+    this.#backend?.start(this.hub);
   }
 
   /** The port of the public listener; undefined inside somebody else's server. */
@@ -173,6 +178,7 @@ export class Belfry {
       this.#heartbeat.close();
       this.#certificate?.close();
       this.#apiKeys.close();
+      await this.#backend?.close(Math.max(minGraceMs, deadlineMs - performance.now()));
       await this.hub.close();
       this.#metrics.close();
     }
@@ -186,13 +192,13 @@ export class Belfry {
     });
   }
 
-  #createHub(): Hub {
+  #createHub(replica: string): Hub {
     const { maxPayloadBytes, sendBufferBytes, maxConnectionsPerUser, overLimit } = this.#config;
     const metrics = this.#metrics;
     return new Hub({
       broker: this.#broker,
       log: this.#log,
-      replica: `${hostname()}-${randomUUID().slice(0, 6)}`,
+      replica,
       maxPayloadBytes,
       maxPassBytes: Math.min(maxPassBytes, sendBufferBytes / 2),
       maxConnectionsPerUser,
@@ -204,6 +210,7 @@ export class Belfry {
       onResume: (recovered) => metrics.resumes.inc({ recovered: String(recovered) }),
       onPublish: (scope, result) => metrics.publishes.inc({ scope, result }),
       onExternalPublish: (payload) => receiveExternalPublish(this.hub, payload, this.#log, metrics),
+      ...this.#backend?.hubOptions,
     });
   }
 
@@ -213,6 +220,7 @@ export class Belfry {
       hub: this.hub,
       log: this.#log,
       onMessage: this.#onMessage,
+      backend: this.#backend,
       authenticator: this.#config.authMode === "jwt" ? authenticator : undefined,
     };
     return new Upgrades({
@@ -235,7 +243,7 @@ export class Belfry {
   }
 
   #gone(connection: WsConnection, cause: EndCause): void {
-    this.hub.unregister(connection);
+    if (this.hub.unregister(connection)) this.#backend?.disconnected(connection, cause);
     this.#heartbeat.delete(connection);
     if (cause !== "client") this.#metrics.droppedConnections.inc({ reason: cause });
     this.#log.debug({ connection: connection.id, cause }, "disconnected");

@@ -11,7 +11,9 @@ import {
   parseOrigin,
   parsePublicKey,
   parseTrustProxy,
+  parseWebhookSecrets,
   type TrustProxy,
+  webhookSecretForm,
 } from "./config-values.ts";
 import { parseRedisUrl, redisUrlForms } from "./redis-url.ts";
 
@@ -128,6 +130,21 @@ const variables = {
   TRUST_PROXY: parsedBy<TrustProxy>(parseTrustProxy)
     .prefault("false")
     .meta({ description: "whose X-Forwarded-For to believe: false, a number of hops, or addresses" }),
+  WEBHOOK_URL: parsedBy(parseHttpUrl).optional().meta({
+    description: "where the backend is told of connections, client messages and what reached nobody",
+    secret: true,
+  }),
+  WEBHOOK_SECRET: z
+    .string()
+    .refine((text) => typeof parseWebhookSecrets(text) !== "string", webhookSecretForm)
+    .optional()
+    .meta({
+      description: "whsec_ and base64 of 24 bytes or more; two, comma separated, while it is replaced",
+      secret: true,
+    }),
+  WEBHOOK_UNDELIVERED_SECONDS: integer(1, 86400)
+    .prefault("60")
+    .meta({ description: "time after which the backend is told of a user's message that no connection was given" }),
   DRAIN_TIMEOUT_MS: milliseconds(0)
     .prefault("30000")
     .meta({ description: "after SIGTERM: time over which connections are closed, and bound on the whole stop" }),
@@ -207,12 +224,18 @@ function givenIn(env: Readonly<Record<string, string | undefined>>): Record<stri
 /** What is wrong with values that are fine each by itself. */
 function contradictions(values: Values): string[] {
   const problems: string[] = [];
-  const { API_PORT, PORT, REDIS_WAIT_REPLICAS, REDIS_URL, AUTH_MODE } = values;
+  const { API_PORT, PORT, REDIS_WAIT_REPLICAS, REDIS_URL, AUTH_MODE, WEBHOOK_URL, WEBHOOK_SECRET } = values;
   if (API_PORT && API_PORT === PORT) {
     problems.push("API_PORT: is the same as PORT; leave it unset to serve everything on one port");
   }
   if (REDIS_WAIT_REPLICAS > 0 && !REDIS_URL) {
     problems.push("REDIS_WAIT_REPLICAS: is set without REDIS_URL; in memory there is nothing to wait for");
+  }
+  if (WEBHOOK_URL && WEBHOOK_SECRET === undefined) {
+    problems.push("WEBHOOK_SECRET: is unset, but WEBHOOK_URL is set, and nobody could tell who sends the events");
+  }
+  if (WEBHOOK_URL && values.WEBHOOK_UNDELIVERED_SECONDS >= values.HISTORY_TTL_SECONDS) {
+    problems.push("WEBHOOK_UNDELIVERED_SECONDS: is not less than HISTORY_TTL_SECONDS, so messages are gone by then");
   }
   const keys = (["JWT_SECRET", "JWT_PUBLIC_KEY", "JWT_JWKS_URL"] as const).filter((name) => values[name] !== undefined);
   if (AUTH_MODE === "jwt" && keys.length !== 1) {

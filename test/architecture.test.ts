@@ -64,6 +64,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   "index.ts": ["app.ts", "client-frames.ts", "hub", ...leaves],
   "app.ts": [
     "client-frames.ts",
+    "backend-events.ts",
     "ws",
     "http",
     "auth",
@@ -75,6 +76,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     ...leaves,
   ],
   "client-frames.ts": ["auth", "hub", "protocol", ...leaves],
+  "backend-events.ts": ["hub", "broker", "webhooks", "protocol", "metrics.ts", ...leaves],
   // It is told what happens, and knows of the service nothing else.
   webhooks: [...leaves],
   ws: ["auth", "hub", "broker", "protocol", ...leaves],
