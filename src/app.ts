@@ -5,6 +5,7 @@ import type { Duplex } from "node:stream";
 import type { Express } from "express";
 import { apiKeysOf, authenticatorOf } from "./auth/configured.ts";
 import { TopicAccess } from "./auth/topic-access.ts";
+import { BackendEvents } from "./backend-events.ts";
 import type { Broker } from "./broker/broker.ts";
 import { brokerOf } from "./broker/configured.ts";
 import type { OnMessage } from "./client-frames.ts";
@@ -40,7 +41,7 @@ export interface BelfryOptions extends Partial<Config> {
    * {@link Belfry.handler} to serve the publisher API too. Default: listeners of its own on `port` and `apiPort`.
    */
   readonly server?: Server;
-  /** Takes the clients' `message` frames. Default: they are answered with an error frame `unsupported`. */
+  /** Takes the clients' `message` frames. Without it and a `webhookUrl` they are answered with an error frame `unsupported`. */
   readonly onMessage?: OnMessage;
   /** A pino logger. Default: JSON lines on standard output from `logLevel` on. */
   readonly log?: Log;
@@ -65,6 +66,7 @@ export class Belfry {
   readonly #log: Log;
   readonly #metrics = new Metrics();
   readonly #broker: Broker;
+  readonly #backend: BackendEvents | undefined;
   readonly #transports: Transports;
   readonly #apiKeys: ReturnType<typeof apiKeysOf>;
   readonly #certificate: Certificate | undefined;
@@ -104,7 +106,9 @@ export class Belfry {
     this.#host = server;
     this.#log = log ?? createLog(config.logLevel);
     this.#broker = this.#createBroker();
-    this.hub = this.#createHub();
+    const replica = `${hostname()}-${randomUUID().slice(0, 6)}`;
+    this.#backend = BackendEvents.of(config, this.#broker, replica, this.#metrics, this.#log);
+    this.hub = this.#createHub(replica);
     this.#transports = this.#createTransports(onMessage);
     this.#apiKeys = apiKeysOf(config, this.#log);
     this.#certificate = server ? undefined : certificateOf(config, this.#log);
@@ -127,6 +131,7 @@ export class Belfry {
       maxConnections: config.maxConnections,
     });
     this.hub.start();
+    this.#backend?.start(this.hub);
   }
 
   /** The port of the public listener; undefined inside somebody else's server. */
@@ -171,6 +176,7 @@ export class Belfry {
       this.#host?.off("upgrade", this.#onUpgrade);
       this.#certificate?.close();
       this.#apiKeys.close();
+      await this.#backend?.close(Math.max(minGraceMs, deadlineMs - performance.now()));
       await this.hub.close();
       this.#metrics.close();
     }
@@ -184,14 +190,14 @@ export class Belfry {
     });
   }
 
-  #createHub(): Hub {
+  #createHub(replica: string): Hub {
     const { maxPayloadBytes, sendBufferBytes, maxConnectionsPerUser, overLimit, maxSubscriptions, presenceTopics } =
       this.#config;
     const metrics = this.#metrics;
     return new Hub({
       broker: this.#broker,
       log: this.#log,
-      replica: `${hostname()}-${randomUUID().slice(0, 6)}`,
+      replica,
       maxPayloadBytes,
       maxPassBytes: Math.min(maxPassBytes, sendBufferBytes / 2),
       maxConnectionsPerUser,
@@ -206,6 +212,7 @@ export class Belfry {
       onRequest: (result) => metrics.requests.inc({ result }),
       onPublish: (scope, result) => metrics.publishes.inc({ scope, result }),
       onExternalPublish: (payload) => receiveExternalPublish(this.hub, payload, this.#log, metrics),
+      ...this.#backend?.hubOptions,
     });
   }
 
@@ -217,6 +224,7 @@ export class Belfry {
       authenticator: authenticatorOf(this.#config),
       topicAccess: new TopicAccess(this.#config),
       onMessage,
+      backend: this.#backend,
       remoteAddress: remoteAddressOf(this.#config.trustProxy),
       onDropped: (reason) => this.#metrics.droppedConnections.inc({ reason }),
       onMessageDropped: (reason) => this.#metrics.droppedMessages.inc({ reason }),

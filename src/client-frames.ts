@@ -21,13 +21,23 @@ export interface ClientMessage {
  */
 export type OnMessage = (message: ClientMessage, client: Client, hub: Hub) => unknown;
 
+type MessageFrame = Extract<ClientFrame, { type: "message" }>;
+
+/** Takes what is to be told to the backend. */
+interface Backend {
+  /** A client sent a message; false when there is no room for it. */
+  sent(connection: Connection, frame: MessageFrame): boolean;
+}
+
 /** What client frames are answered with. */
 export interface FrameContext {
   readonly hub: Hub;
   readonly log: Log;
-  /** Undefined: the service has no use for `message` frames. */
+  /** Undefined: the service itself has no use for `message` frames. */
   readonly onMessage: OnMessage | undefined;
   readonly topicAccess: TopicAccess;
+  /** Tells the backend of `message` frames; undefined: it is not told. */
+  readonly backend?: Backend | undefined;
   /** Checks newer credentials; undefined where there are none that could expire. */
   readonly authenticator: Authenticator | undefined;
 }
@@ -46,7 +56,9 @@ export async function handleClientFrame(
   if (frame.type === "subscribe") return subscribe(frame, connection, context);
   if (frame.type === "unsubscribe") return unsubscribe(frame, connection, context);
   if (frame.type === "reply") return context.hub.requests.reply(connection, frame);
-  if (frame.type === "message" && context.onMessage) return takeMessage(frame, connection, context.onMessage, context);
+  if (frame.type === "message" && (context.onMessage || context.backend)) {
+    return takeMessage(frame, connection, context);
+  }
   if (frame.type === "auth" && context.authenticator) return renew(frame, connection, context.authenticator, context);
   return frameError("unsupported", `this service has no use for ${frame.type} frames`, frame.ref);
 }
@@ -92,18 +104,19 @@ function frameErrorOf(thrown: unknown, ref: FrameRef | undefined, connection: Co
 }
 
 async function takeMessage(
-  { event, data, ref }: Extract<ClientFrame, { type: "message" }>,
+  frame: MessageFrame,
   connection: Connection,
-  onMessage: OnMessage,
-  { hub, log }: FrameContext,
+  { hub, log, onMessage, backend }: FrameContext,
 ): Promise<ErrorFrame | undefined> {
+  const { event, data, ref } = frame;
+  const isTold = backend?.sent(connection, frame) ?? true;
   try {
-    await onMessage({ ...(event !== undefined && { event }), data }, hub.clientOf(connection), hub);
-    return undefined;
+    await onMessage?.({ ...(event !== undefined && { event }), data }, hub.clientOf(connection), hub);
   } catch (error) {
     log.error({ err: error, connection: connection.id }, "onMessage failed");
     return frameError("failed", "the service could not handle the message", ref);
   }
+  return isTold ? undefined : frameError("failed", "too many messages wait for the backend", ref);
 }
 
 /** How many `auth` frames a connection has sent, and which of them it lives by; 0: none. */

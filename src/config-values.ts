@@ -143,10 +143,34 @@ export function parsePublicKey(pem: string): KeyObject | string {
   return modulusLength !== undefined && modulusLength < 2048 ? "is an RSA key of less than 2048 bits" : key;
 }
 
-/** A URL to fetch from. */
+/** An http or https URL. */
 export function parseHttpUrl(text: string): URL | string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (!url || !["http:", "https:"].includes(url.protocol)) return "is not an http or https URL";
-  // fetch takes no such URL.
-  return url.username || url.password ? "is a URL with a user name or a password, which cannot be fetched" : url;
+  return url && ["http:", "https:"].includes(url.protocol) ? url : "is not an http or https URL";
+}
+
+/** The value of JWT_JWKS_URL: a URL that is fetched as it is, and fetch takes none with credentials. */
+export function parseJwksUrl(text: string): URL | string {
+  const url = parseHttpUrl(text);
+  if (typeof url === "string" || (!url.username && !url.password)) return url;
+  return "is a URL with a user name or a password, which cannot be fetched";
+}
+
+/** Fewest bytes of a webhook secret. @see https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md */
+const minWebhookSecretBytes = 24;
+
+/** What is said of a WEBHOOK_SECRET that is none. */
+export const webhookSecretForm = `is not whsec_ and the base64 of ${minWebhookSecretBytes} bytes or more`;
+
+/**
+ * The value of WEBHOOK_SECRET.
+ *
+ * @returns the key, or the keys of a comma-separated list, to sign with each
+ */
+export function parseWebhookSecrets(text: string): Buffer[] | string {
+  const keys = text.split(",").map((entry) => {
+    const [, base64 = ""] = /^whsec_([A-Za-z0-9+/]+={0,2})$/.exec(entry.trim()) ?? [];
+    return Buffer.from(base64, "base64");
+  });
+  return keys.every(({ length }) => length >= minWebhookSecretBytes) ? keys : webhookSecretForm;
 }

@@ -7,11 +7,14 @@ import {
   parseApiKey,
   parsedBy,
   parseHttpUrl,
+  parseJwksUrl,
   parseOrigin,
   parsePublicKey,
   parseTrustProxy,
+  parseWebhookSecrets,
   type TrustProxy,
   topicPatterns,
+  webhookSecretForm,
 } from "./config-values.ts";
 import { parseRedisUrl, redisUrlForms } from "./redis-url.ts";
 
@@ -59,7 +62,7 @@ const variables = {
     description: "public key, in PEM, of the key that tokens are signed with (RS, PS, ES, EdDSA)",
     secret: true,
   }),
-  JWT_JWKS_URL: parsedBy(parseHttpUrl)
+  JWT_JWKS_URL: parsedBy(parseJwksUrl)
     .optional()
     // A mistake here may be a password within the URL.
     .meta({ description: "where the issuer publishes its public keys as a JWKS", secret: true }),
@@ -146,6 +149,21 @@ const variables = {
   TRUST_PROXY: parsedBy<TrustProxy>(parseTrustProxy)
     .prefault("false")
     .meta({ description: "whose X-Forwarded-For to believe: false, a number of hops, or addresses" }),
+  WEBHOOK_URL: parsedBy(parseHttpUrl).optional().meta({
+    description: "where the backend is told of connections, client messages and what reached nobody",
+    secret: true,
+  }),
+  WEBHOOK_SECRET: z
+    .string()
+    .refine((text) => typeof parseWebhookSecrets(text) !== "string", webhookSecretForm)
+    .optional()
+    .meta({
+      description: "whsec_ and base64 of 24 bytes or more; two, comma separated, while it is replaced",
+      secret: true,
+    }),
+  WEBHOOK_UNDELIVERED_SECONDS: integer(1, 86400)
+    .prefault("60")
+    .meta({ description: "time after which the backend is told of a user's message that no connection was given" }),
   DRAIN_TIMEOUT_MS: milliseconds(0)
     .prefault("30000")
     .meta({ description: "after SIGTERM: time over which connections are closed, and bound on the whole stop" }),

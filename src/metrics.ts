@@ -50,6 +50,10 @@ export class Metrics {
     "Messages from Redis that could not be read.",
     [],
   );
+  readonly webhookEvents = this.#counter("belfry_webhook_events_total", "Events for the backend, by their end.", [
+    "type",
+    "result",
+  ]);
   readonly httpRequestSeconds = this.#histogram("belfry_http_request_seconds", "Time of an HTTP request.", [
     "route",
     "method",
@@ -84,6 +88,13 @@ export class Metrics {
     );
     this.#gauge("belfry_capacity_ratio", "How full this replica is, from 0 to 1.", [], (gauge) =>
       gauge.set(this.#capacityRatio(gauges)),
+    );
+  }
+
+  /** Adds the gauge of webhooks, where there are any. */
+  observeWebhooks(waiting: () => number): void {
+    this.#gauge("belfry_webhook_events_waiting", "Events that the backend was not told of yet.", [], (gauge) =>
+      gauge.set(waiting()),
     );
   }
 

@@ -2,7 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Authenticator } from "./auth/authenticator.ts";
 import type { TopicAccess } from "./auth/topic-access.ts";
-import { handleClientFrame, type OnMessage } from "./client-frames.ts";
+import { type FrameContext, handleClientFrame, type OnMessage } from "./client-frames.ts";
 import type { Config } from "./config.ts";
 import { Entrance } from "./entrance.ts";
 import { Heartbeat, type Pulsed } from "./heartbeat.ts";
@@ -11,6 +11,12 @@ import type { Hub } from "./hub/hub.ts";
 import type { OutboxOptions } from "./hub/outbox.ts";
 import type { Log } from "./log.ts";
 import { Upgrades } from "./ws/upgrade.ts";
+
+/** Whoever is told what clients do. */
+interface Backend extends NonNullable<FrameContext["backend"]> {
+  /** A connection was taken out of the hub. */
+  disconnected(connection: Connection, cause: EndCause): void;
+}
 
 /** Settings of {@link Transports}, beside the configuration. */
 export interface TransportsOptions {
@@ -21,6 +27,8 @@ export interface TransportsOptions {
   readonly topicAccess: TopicAccess;
   /** Takes the clients' `message` frames; undefined: the service has no use for them. */
   readonly onMessage: OnMessage | undefined;
+  /** Tells the backend what happens; undefined: it is not told. */
+  readonly backend: Backend | undefined;
   readonly remoteAddress: (request: IncomingMessage) => string;
   /** Told of each connection that this service closes or refuses, and why. */
   readonly onDropped: (reason: string) => void;
@@ -36,13 +44,23 @@ export class Transports {
   readonly #upgrades: Upgrades;
 
   constructor(options: TransportsOptions) {
-    const { config, hub, log, authenticator, topicAccess, onMessage, remoteAddress, onDropped, onMessageDropped } =
-      options;
+    const {
+      config,
+      hub,
+      log,
+      authenticator,
+      topicAccess,
+      onMessage,
+      backend,
+      remoteAddress,
+      onDropped,
+      onMessageDropped,
+    } = options;
     this.#options = options;
     this.#heartbeat = new Heartbeat(config);
     this.#entrance = new Entrance({ ...config, hub, authenticator });
     const renewal = config.authMode === "jwt" ? authenticator : undefined;
-    const frameContext = { hub, log, onMessage, authenticator: renewal, topicAccess };
+    const frameContext = { hub, log, onMessage, authenticator: renewal, topicAccess, backend };
     this.#upgrades = new Upgrades({
       ...config,
       hub,
@@ -91,8 +109,8 @@ export class Transports {
   }
 
   #gone(connection: Connection & Pulsed, cause: EndCause): void {
-    const { hub, log, onDropped } = this.#options;
-    hub.unregister(connection);
+    const { hub, log, backend, onDropped } = this.#options;
+    if (hub.unregister(connection)) backend?.disconnected(connection, cause);
     this.#heartbeat.delete(connection);
     if (cause !== "client") onDropped(cause);
     log.debug({ connection: connection.id, cause }, "disconnected");

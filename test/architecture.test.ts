@@ -66,6 +66,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   "app.ts": [
     "client-frames.ts",
     "transports.ts",
+    "backend-events.ts",
     "ws",
     "http",
     "auth",
@@ -81,6 +82,9 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   "entrance.ts": ["auth", "hub", "protocol", ...leaves],
   "intake.ts": ["hub", "protocol", ...leaves],
   "heartbeat.ts": ["protocol", ...leaves],
+  "backend-events.ts": ["hub", "broker", "webhooks", "protocol", "metrics.ts", ...leaves],
+  // It is told what happens, and knows of the service nothing else.
+  webhooks: [...leaves],
   ws: ["entrance.ts", "intake.ts", "heartbeat.ts", "auth", "hub", "broker", "protocol", ...leaves],
   http: ["auth", "hub", "broker", "protocol", "metrics.ts", ...leaves],
   auth: ["protocol", ...leaves],

@@ -43,6 +43,8 @@ export interface HubOptions extends PublisherOptions, RequestsOptions {
   readonly onDelivered?: (scope: Scope, connections: number, seconds: number) => void;
   /** Told of each stream that a client resumes. */
   readonly onResume?: (recovered: boolean) => void;
+  /** Told of users' messages that connections were given from history; see {@link Undelivered.given}. */
+  readonly onGiven?: ((messages: readonly Message[]) => void) | undefined;
   /** Takes what backends publish around the API; see {@link Hub.deliverHere}. */
   readonly onExternalPublish?: (payload: Buffer) => void;
 }
@@ -100,6 +102,7 @@ export class Hub extends ClientEvents {
       lost: (subscribed) => {
         for (const connection of connectionsTo(subscribed)) connection.close("position_lost");
       },
+      given: options.onGiven,
     });
     this.#publisher = new Publisher(options, this.#streams);
     const shared = {
@@ -238,11 +241,12 @@ export class Hub extends ClientEvents {
     return isRegistered;
   }
 
-  /** Takes a connection out; does nothing when it is not registered. */
-  unregister(connection: Connection): void {
-    if (!this.#registry.unregister(connection)) return;
+  /** Takes a connection out; false when it was not registered. */
+  unregister(connection: Connection): boolean {
+    if (!this.#registry.unregister(connection)) return false;
     this.requests.gone(connection);
     this.announce("disconnect", () => this.clientOf(connection));
+    return true;
   }
 
   /** The connections of a user on all replicas. */

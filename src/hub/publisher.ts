@@ -12,6 +12,8 @@ export interface PublisherOptions {
   readonly maxPayloadBytes: number;
   /** Told of each publish. */
   readonly onPublish?: (scope: Scope, result: "accepted" | "replayed" | "refused" | "failed") => void;
+  /** Told of a stored message to a user that was handed to nobody, before its publisher is answered; never rejects. */
+  readonly onNobody?: ((stream: Stream, id: string) => Promise<void>) | undefined;
 }
 
 /** The hub's answer to a publish. */
@@ -45,12 +47,15 @@ export class Publisher {
 
   /** See {@link Hub.send}. */
   async send(stream: Stream, draft: MessageDraft): Promise<Receipt> {
-    const { broker, maxPayloadBytes, onPublish } = this.#options;
+    const { broker, maxPayloadBytes, onPublish, onNobody } = this.#options;
     try {
       const publication = toPublication(stream, draft, maxPayloadBytes, Date.now());
       const here = this.#streams.get(stream);
       const published = here ? await this.#publishHere(here, publication) : await broker.publish(stream, publication);
       onPublish?.(stream.scope, published.replayed ? "replayed" : "accepted");
+      // Of a repetition too: the first publisher may have died before it had said so.
+      const isForNobody = published.receivers === 0 && stream.scope === "user" && !publication.live;
+      if (isForNobody) await onNobody?.(stream, published.id);
       return published;
     } catch (error) {
       const unavailable = error instanceof BelfryError && error.code === "unavailable";

@@ -82,7 +82,9 @@ export class Recovery {
       }
       if (page.epoch !== epoch || page.first > done + 1) break;
       const until = subscribed.position.offset;
-      await this.#deliverAll(page.messages, done, until);
+      const messages = page.messages.filter(({ position }) => isBetween(done, position?.offset ?? 0, until));
+      await this.#deliverAll(messages);
+      if (this.#isWanted) subscribed.onGiven?.(messages);
       done = Math.min(page.reaches, until);
       // Others have their turn between two pages.
       await turn();
@@ -94,14 +96,11 @@ export class Recovery {
     return !this.#isCancelled && !this.connection.gone;
   }
 
-  /** Delivers the messages behind one offset up to another, no faster than the client takes them. */
-  async #deliverAll(messages: readonly Message[], after: number, until: number): Promise<void> {
+  /** Delivers messages, no faster than the client takes them. */
+  async #deliverAll(messages: readonly Message[]): Promise<void> {
     const { connection } = this;
     connection.cork();
     for (const message of messages) {
-      const { offset } = message.position ?? { offset: 0 };
-      if (offset <= after) continue;
-      if (offset > until) break;
       const delivery = Delivery.of(message);
       for (let wait = connection.pace(delivery); wait; wait = connection.pace(delivery)) {
         connection.uncork();
@@ -112,4 +111,8 @@ export class Recovery {
     }
     connection.uncork();
   }
+}
+
+function isBetween(after: number, offset: number, until: number): boolean {
+  return offset > after && offset <= until;
 }

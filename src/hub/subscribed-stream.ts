@@ -1,4 +1,4 @@
-import type { SeenMessage } from "../broker/broker.ts";
+import type { Message, SeenMessage } from "../broker/broker.ts";
 import type { Position } from "../protocol/positions.ts";
 import type { Stream } from "../protocol/streams.ts";
 import type { Connection } from "./connection.ts";
@@ -28,6 +28,8 @@ export interface SubscribedStream {
   /** True when other replicas are, or have been, subscribed to it too. */
   isElsewhere: boolean;
   subscribing: Promise<void> | undefined;
+  /** Told of messages that were read from history for connections here, and not handed over live; undefined: nobody asks. */
+  readonly onGiven: ((messages: readonly Message[]) => void) | undefined;
 }
 
 /** Everybody who listens to a stream, those who are still being given what they missed included. */

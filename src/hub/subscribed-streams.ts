@@ -19,6 +19,8 @@ interface Callbacks {
   readonly createFanOut: () => FanOut;
   /** The history does not reach back to the members' position: they must be closed to resume. */
   readonly lost: (subscribed: SubscribedStream) => void;
+  /** See {@link SubscribedStream.onGiven}; of users' streams. */
+  readonly given?: ((messages: readonly Message[]) => void) | undefined;
 }
 
 /**
@@ -164,6 +166,7 @@ export class SubscribedStreams {
       filling: false,
       isElsewhere: false,
       subscribing: undefined,
+      onGiven: stream.scope === "user" ? this.#callbacks.given : undefined,
     };
     this.#streams.set(stream.key, subscribed);
     return subscribed;
@@ -254,6 +257,7 @@ export class SubscribedStreams {
           continue;
         }
         for (const message of page.messages) this.#advance(subscribed, message);
+        if (countConnections(subscribed) > 0) subscribed.onGiven?.(page.messages);
         subscribed.position = { epoch, offset: page.reaches };
       }
     } catch (error) {

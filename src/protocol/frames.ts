@@ -62,12 +62,13 @@ export interface ErrorFrame {
 /**
  * - `malformed`: not a JSON object, nested deeper than 64 levels, or a member is missing or of the wrong kind
  * - `unknown_type`: `type` names no frame
- * - `unsupported`: a frame that this service has nothing to do with, such as `message` where no `onMessage` is set
+ * - `unsupported`: a frame that this service has nothing to do with, such as `message` where there is neither `onMessage` nor a webhook
  * - `unauthorized`, `forbidden`: the token of an `auth` frame is not valid, or is of another user; `forbidden` too: the topic
  *   may not be subscribed to, or the user's subscription not be ended
  * - `not_found`: a reply to a request that is over, or that was not put to this connection
  * - `too_many`: the connection has as many topics as it may have, or changes one too often
- * - `failed`: the service's `onMessage` threw, or the token or the topic could not be looked up; it may be tried again
+ * - `failed`: the service's `onMessage` threw, the backend is too slow to be told, or the token or the topic could not be looked
+ *   up; it may be tried again
  */
 export type FrameErrorCode =
   | "malformed"
@@ -92,7 +93,13 @@ export type ClientFrame = { readonly ref?: FrameRef } & (
   | { readonly type: "unsubscribe"; readonly topic: string }
   /** `json` is the text of its `data`, as the client wrote it. */
   | { readonly type: "reply"; readonly id: string; readonly json: string }
-  | { readonly type: "message"; readonly event?: string; readonly data: unknown }
+  | {
+      readonly type: "message";
+      readonly event?: string;
+      readonly data: unknown;
+      /** The whole frame as it came, for who hands `data` on exactly as it was written. */
+      readonly text: string;
+    }
   | { readonly type: "auth"; readonly token: string }
 );
 
@@ -149,7 +156,7 @@ export function parseClientFrame(text: string): ClientFrame | ErrorFrame {
     if (!check(frame[name])) return frameError("malformed", `${name}: expected ${expected}`, ref);
   }
   const withRef = ref !== undefined && { ref };
-  if (type !== "reply") return { ...frame, ...withRef } as ClientFrame;
+  if (type !== "reply") return { ...frame, ...(type === "message" && { text }), ...withRef } as ClientFrame;
   return { type, id: String(frame["id"]), json: text.slice(...(memberSpan(text, "data") ?? [])), ...withRef };
 }
 

@@ -12,9 +12,18 @@ import { TestClient } from "../support/test-client.ts";
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const read = (name: string) => readFileSync(join(root, name), "utf8");
 const pages = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"].concat(
-  ["architecture", "benchmarks", "chaos", "configuration", "fuzz", "http-api", "operations", "protocol", "redis"].map(
-    (name) => `docs/${name}.md`,
-  ),
+  [
+    "architecture",
+    "benchmarks",
+    "chaos",
+    "configuration",
+    "fuzz",
+    "http-api",
+    "operations",
+    "protocol",
+    "redis",
+    "webhooks",
+  ].map((name) => `docs/${name}.md`),
 );
 
 /** The shell commands in a page's code blocks, as lists of words; line continuations and quotes as sh has them. */

@@ -75,9 +75,10 @@ export async function startProcess(env: Record<string, string> = {}): Promise<Se
 }
 
 /** Watches over the secrets in the environment of a process. */
-function watchOf({ JWT_SECRET, API_KEYS }: Readonly<Record<string, string>>): SecretWatch {
+function watchOf({ JWT_SECRET, API_KEYS, WEBHOOK_SECRET }: Readonly<Record<string, string>>): SecretWatch {
   const watch = new SecretWatch();
   watch.check([JWT_SECRET, ...(API_KEYS?.split(",") ?? [])]);
+  watch.keep(WEBHOOK_SECRET);
   return watch;
 }
 

@@ -29,6 +29,11 @@ export class SecretWatch {
     if (unknown.length > 0) throw new Error(`secrets of tests are made by hush(): ${unknown.join(", ")}`);
   }
 
+  /** Remembers secrets in which no name can be seen. */
+  keep(...secrets: readonly (string | undefined)[]): void {
+    for (const secret of secrets) if (secret !== undefined) this.#add(secret);
+  }
+
   /** Remembers what a request carries: message data, on its own or in a batch, and an API key. */
   remember(body: unknown, authorization: string | undefined): void {
     const { data, messages } = Object(body) as { data?: unknown; messages?: unknown };

@@ -31,6 +31,7 @@ export async function startService(options: BelfryOptions = {}): Promise<Service
   const log = pino({ level: options.logLevel ?? "debug" }, { write: (line: string) => void logs.push(line) });
   const watch = new SecretWatch();
   watch.check([options.jwtSecret, ...(options.apiKeys ?? []).map(({ secret }) => secret)]);
+  watch.keep(options.webhookSecret);
   const belfry = await Belfry.start({ port: 0, host: "127.0.0.1", log, ...options });
   const port = belfry.port ?? 0;
   const apiPort = belfry.apiPort ?? port;

@@ -36,8 +36,10 @@ describe("handleClientFrame", () => {
 
   it("passes messages on to the service, without what belongs to the frame", async () => {
     const onMessage = vi.fn();
-    expect(await handle({ type: "message", event: "typed", data: { n: 1 }, ref: 1 }, onMessage)).toBeUndefined();
-    expect(await handle({ type: "message", data: null }, onMessage)).toBeUndefined();
+    expect(
+      await handle({ type: "message", event: "typed", data: { n: 1 }, ref: 1, text: "" }, onMessage),
+    ).toBeUndefined();
+    expect(await handle({ type: "message", data: null, text: "" }, onMessage)).toBeUndefined();
     expect(onMessage.mock.calls).toEqual([
       [{ event: "typed", data: { n: 1 } }, client, hub],
       [{ data: null }, client, hub],
@@ -45,7 +47,7 @@ describe("handleClientFrame", () => {
   });
 
   it.each([
-    { type: "message", data: 1, ref: 7 },
+    { type: "message", data: 1, ref: 7, text: "" },
     { type: "auth", token: "t", ref: 7 },
   ] satisfies ClientFrame[])("says that it has no use for $type where there is none", async (frame) => {
     const error = { type: "error", code: "unsupported", ref: 7, detail: expect.stringContaining(frame.type) };
@@ -63,7 +65,7 @@ describe("handleClientFrame", () => {
     ["throws null", () => Promise.reject(null)],
   ])("answers failed when the service %s, and logs why", async (_, onMessage) => {
     const logs: string[] = [];
-    const error = await handle({ type: "message", data: "private", ref: "r" }, onMessage, logs);
+    const error = await handle({ type: "message", data: "private", ref: "r", text: "" }, onMessage, logs);
     expect(error).toMatchObject({ type: "error", code: "failed", ref: "r" });
     expect(JSON.stringify(error)).not.toContain("s3cret");
     expect(JSON.parse(logs.join(""))).toMatchObject({ level: "error", connection: connection.id });

@@ -64,6 +64,7 @@ const promised: Record<string, string> = {
   TRUST_PROXY: "false",
   WEBHOOK_URL: "unset",
   WEBHOOK_SECRET: "unset",
+  WEBHOOK_UNDELIVERED_SECONDS: "60",
   DRAIN_TIMEOUT_MS: "30000",
   LOG_LEVEL: "info",
   ALLOW_INSECURE: "false",
@@ -242,5 +243,41 @@ describe("in production", () => {
 
   it("ordinary mistakes are reported beside", () => {
     expect(problems({ ...env, PORT: "x" })).toHaveLength(3);
+  });
+});
+
+describe("webhooks", () => {
+  const secret = `whsec_${Buffer.alloc(24).toString("base64")}`;
+  const env = { WEBHOOK_URL: "https://user:pass@example.com/hooks?x=1", WEBHOOK_SECRET: secret };
+
+  it.each([secret, `${secret},${secret}`, `${secret}, ${secret}`])("take the secret %s", (WEBHOOK_SECRET) => {
+    expect(readConfig({ ...env, WEBHOOK_SECRET }).webhookUrl?.href).toBe(env.WEBHOOK_URL);
+  });
+
+  it.each([
+    "x",
+    secret.slice(6),
+    secret.slice(0, -4),
+    `${secret},`,
+    `${secret} ${secret}`,
+    "whsec_",
+    `whsec_-${secret}`,
+  ])("do not take the secret %s, and do not quote it", (WEBHOOK_SECRET) => {
+    const expected = "WEBHOOK_SECRET: its value is not whsec_ and the base64 of 24 bytes or more";
+    expect(problems({ ...env, WEBHOOK_SECRET })).toEqual([expected]);
+  });
+
+  it("need a secret, and a history that lasts longer than is waited", () => {
+    expect(problems({ WEBHOOK_URL: env.WEBHOOK_URL })).toEqual([
+      expect.stringMatching(/^WEBHOOK_SECRET: is unset, but/),
+    ]);
+    expect(problems({ ...env, HISTORY_TTL_SECONDS: "60" })).toEqual([
+      expect.stringMatching(/^WEBHOOK_UNDELIVERED_SECONDS: is not less than HISTORY_TTL_SECONDS/),
+    ]);
+    expect(problems({ WEBHOOK_SECRET: secret, HISTORY_TTL_SECONDS: "60" })).toEqual([]);
+  });
+
+  it.each(["example.com", "ftp://u:secret@example.com", "redis://x"])("do not go to %s", (WEBHOOK_URL) => {
+    expect(problems({ ...env, WEBHOOK_URL })).toEqual(["WEBHOOK_URL: its value is not an http or https URL"]);
   });
 });

@@ -14,9 +14,9 @@ it("hands well-formed frames on, and sends what they are answered with", async (
   const { connection, onFrame, intake } = createIntake();
   const answer = frameError("unsupported", "no", 7);
   onFrame.mockResolvedValueOnce(answer);
-  intake.take('{"type":"message","data":1,"ref":7}');
+  intake.take('{"type":"ack","id":"b-e1-1","ref":7}');
   await settled();
-  expect(onFrame).toHaveBeenCalledExactlyOnceWith(connection, { type: "message", data: 1, ref: 7 });
+  expect(onFrame).toHaveBeenCalledExactlyOnceWith(connection, { type: "ack", id: "b-e1-1", ref: 7 });
   expect(connection.frames).toEqual([answer]);
 });
 

@@ -9,8 +9,6 @@ describe("parseClientFrame", () => {
     { type: "subscribe", topic: "news" },
     { type: "subscribe", topic: "😀".repeat(128), since: "t-k3f9a1-1" },
     { type: "unsubscribe", topic: "news" },
-    { type: "message", data: 0 },
-    { type: "message", data: false, event: "typed" },
     { type: "auth", token: "a.b.c" },
   ])("reads %j", (frame) => {
     expect(parse(frame)).toEqual(frame);
@@ -25,6 +23,16 @@ describe("parseClientFrame", () => {
       type: "reply",
       id: "r1",
       json: "null",
+    });
+  });
+
+  it.each([
+    { type: "message", data: 0 },
+    { type: "message", data: false, event: "typed", ref: 7 },
+  ])("reads %j, and keeps its text", (frame) => {
+    expect(parse({ ...frame, text: "of the client's" })).toEqual({
+      ...frame,
+      text: JSON.stringify({ ...frame, text: "of the client's" }),
     });
   });
 
