@@ -22,6 +22,7 @@ import { publishRoutes } from "./http/publish-routes.ts";
 import { remoteAddressOf } from "./http/remote-address.ts";
 import { revocationRoute } from "./http/revocation-route.ts";
 import type { Route } from "./http/route.ts";
+import { sseRoutes } from "./http/sse-routes.ts";
 import { userRoutes } from "./http/user-routes.ts";
 import type { Client } from "./hub/client.ts";
 import { drainConnections } from "./hub/drain.ts";
@@ -119,7 +120,7 @@ export class Belfry {
       if (apiPort !== undefined) this.#addListener("apiPort", apiPort, serveAll(apiRoutes));
     }
     this.#metrics.observe({
-      connections: () => ({ ws: this.hub.size }),
+      connections: () => this.#transports.sizes,
       users: () => this.hub.statsHere().users,
       subscriptions: () => 0,
       brokerUp: () => this.#broker.up,
@@ -204,6 +205,7 @@ export class Belfry {
       },
       onResume: (recovered) => metrics.resumes.inc({ recovered: String(recovered) }),
       onPublish: (scope, result) => metrics.publishes.inc({ scope, result }),
+      onPostedFrame: (posted) => this.#transports.sse.take(posted),
       onExternalPublish: (payload) => receiveExternalPublish(this.hub, payload, this.#log, metrics),
     });
   }
@@ -226,7 +228,11 @@ export class Belfry {
   }
 
   #publicRoutes(): Route[] {
-    return [...healthRoutes(this.#broker, () => this.#draining), upgradeRoute(wsPath)];
+    return [
+      ...healthRoutes(this.#broker, () => this.#draining),
+      upgradeRoute(wsPath),
+      ...sseRoutes(this.#transports.sse, this.#config.maxPayloadBytes),
+    ];
   }
 
   #apiRoutes(publicRoutes: readonly Route[]): Route[] {

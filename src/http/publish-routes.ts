@@ -20,7 +20,7 @@ import {
 const replayedHeaders = { "Idempotency-Replayed": "true" };
 
 /** Bytes that a publish may have beside its data. */
-const envelopeBytes = 4096;
+export const envelopeBytes = 4096;
 
 /** How many messages of the largest size fit into one batch, and what a batch may have in any case. */
 const largestInBatch = 128;

@@ -7,7 +7,7 @@ import type { Message } from "../broker/broker.ts";
 export class Delivery {
   static readonly #deliveries = new WeakMap<Message, Delivery>();
   readonly messages: readonly Message[];
-  readonly #encoded = new Map<unknown, Buffer>();
+  readonly #encoded = new Map<unknown, unknown>();
 
   constructor(messages: readonly Message[]) {
     this.messages = messages;
@@ -23,13 +23,13 @@ export class Delivery {
     return delivery;
   }
 
-  /** The messages' bytes in the given encoding, made on first use. */
-  encodedBy(encode: (messages: readonly Message[]) => Buffer): Buffer {
-    let bytes = this.#encoded.get(encode);
-    if (!bytes) {
-      bytes = encode(this.messages);
-      this.#encoded.set(encode, bytes);
+  /** The messages in the given encoding, made on first use. */
+  encodedBy<Encoded>(encode: (messages: readonly Message[]) => Encoded): Encoded {
+    let encoded = this.#encoded.get(encode) as Encoded | undefined;
+    if (encoded === undefined) {
+      encoded = encode(this.messages);
+      this.#encoded.set(encode, encoded);
     }
-    return bytes;
+    return encoded;
   }
 }

@@ -14,7 +14,7 @@ import { HistoryReader } from "./history-reader.ts";
 import { type MessageDraft, type MessageOptions, toJson } from "./messages.ts";
 import { Presence } from "./presence.ts";
 import { Publisher, type PublisherOptions, type Receipt } from "./publisher.ts";
-import type { ConnectionInfo, ReplicaStats } from "./questions.ts";
+import type { ConnectionInfo, PostedFrame, ReplicaStats } from "./questions.ts";
 import { Registry } from "./registry.ts";
 import { type Revocation, Revocations } from "./revocations.ts";
 import { connectionsTo } from "./subscribed-stream.ts";
@@ -37,6 +37,12 @@ export interface HubOptions extends PublisherOptions {
   readonly onResume?: (recovered: boolean) => void;
   /** Takes what backends publish around the API; see {@link Hub.deliverHere}. */
   readonly onExternalPublish?: (payload: Buffer) => void;
+  /**
+   * Takes a frame that came to another replica.
+   *
+   * @returns 0, or, when there are too many, the ms after which it may be sent again; undefined: no such connection here
+   */
+  readonly onPostedFrame?: (posted: PostedFrame) => number | undefined;
 }
 
 interface HubEvents {
@@ -70,6 +76,7 @@ export class Hub extends EventEmitter<HubEvents> {
         const subscribed = this.#streams.get(stream);
         if (subscribed) subscribed.isElsewhere = true;
       },
+      takeFrame: (posted) => options.onPostedFrame?.(posted),
       connectionsTo: (stream) => this.#connectionsTo(stream),
       statsHere: () => ({
         connections: this.#registry.size,
@@ -215,6 +222,11 @@ export class Hub extends EventEmitter<HubEvents> {
   /** Closes the connections of a user on all replicas with 4403 and says how many there were. */
   async disconnect(user: string): Promise<number> {
     return this.#presence.disconnect(user);
+  }
+
+  /** Brings a frame to the replica that holds its connection, and says what that makes of it. Rejects with `unavailable`. */
+  async postFrame(user: string | null, posted: PostedFrame): Promise<number | undefined> {
+    return this.#presence.postFrame(user, posted);
   }
 
   /**

@@ -1,7 +1,7 @@
 import type { Broker } from "../broker/broker.ts";
 import { broadcastStream, type Stream, userStream } from "../protocol/streams.ts";
 import type { Connection } from "./connection.ts";
-import { type ConnectionInfo, isQuestion, type Question, type ReplicaStats } from "./questions.ts";
+import { type ConnectionInfo, isQuestion, type PostedFrame, type Question, type ReplicaStats } from "./questions.ts";
 import type { Revocation } from "./revocations.ts";
 
 /** What presence needs to know of this replica. */
@@ -9,6 +9,8 @@ interface Here {
   readonly connectionsTo: (stream: Stream) => Connection[];
   readonly statsHere: () => Omit<ReplicaStats, "replica">;
   readonly revoke: (revocation: Revocation) => void;
+  /** See {@link HubOptions.onPostedFrame}. */
+  readonly takeFrame: (posted: PostedFrame) => number | undefined;
   /** Another replica has connections that listen to the stream. */
   readonly isElsewhere: (stream: Stream) => void;
 }
@@ -68,8 +70,15 @@ export class Presence {
     await this.#ask(broadcastStream, { kind: "revoke", revocation });
   }
 
+  /** Brings a frame to the replica that holds its connection; see {@link Hub.postFrame}. Rejects with `unavailable`. */
+  async postFrame(user: string | null, { connection, secret, frame }: PostedFrame): Promise<number | undefined> {
+    const stream = user === null ? broadcastStream : userStream(user);
+    const answers = await this.#ask<number | null>(stream, { kind: "frame", connection, secret, frame });
+    return answers.find((answer) => answer !== null);
+  }
+
   /** Answers a replica's question, this one's own among them; undefined when the question is not known. */
-  answer(stream: Stream, question: unknown): ConnectionInfo[] | ReplicaStats | number | true | undefined {
+  answer(stream: Stream, question: unknown): ConnectionInfo[] | ReplicaStats | number | true | null | undefined {
     if (!isQuestion(question)) return undefined;
     switch (question.kind) {
       case "stats":
@@ -77,6 +86,8 @@ export class Presence {
       case "revoke":
         this.#here.revoke(question.revocation);
         return true;
+      case "frame":
+        return this.#here.takeFrame(question) ?? null;
       case "replace":
         for (const one of this.#here.connectionsTo(stream)) if (one.id === question.connection) one.close("replaced");
         return true;

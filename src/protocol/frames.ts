@@ -17,6 +17,8 @@ export interface WelcomeFrame {
   readonly recovered: { readonly broadcast?: boolean; readonly user?: boolean };
   /** Longest time between two pings, in ms. */
   readonly heartbeat: number;
+  /** Server-Sent Events only: what the client sends its own frames with. */
+  readonly secret?: string;
 }
 
 /** The connection is handed the messages of a topic from here on: because it asked for it, or because its user is subscribed. */
@@ -125,6 +127,11 @@ export function parseClientFrame(text: string): ClientFrame | ErrorFrame {
     if (!check(frame[name])) return frameError("malformed", `${name}: expected ${expected}`, ref);
   }
   return { ...frame, ...(ref !== undefined && { ref }) } as ClientFrame;
+}
+
+/** How the frame of a message begins; what comes behind its id is the same for whoever gets it. */
+export function messageHead(id: string): string {
+  return `{"type":"message","id":"${id}",`;
 }
 
 /** Builds an error frame. */
