@@ -78,6 +78,10 @@ export class Sse {
       if (request.method !== "GET") {
         throw new BelfryError("method_not_allowed", "a stream is read by GET", { allow: ["GET", "OPTIONS"] });
       }
+      if (Number(request.headers["content-length"] ?? 0) > 0 || request.headers["transfer-encoding"] !== undefined) {
+        // What is not read of it would hide that the client has gone.
+        throw new BelfryError("malformed", "a stream is asked for without a body");
+      }
       await this.#options.entrance.enter(arrivalOf(request), (credentials, admission) => {
         const { socket } = response;
         // Behind an answer that is not through it would begin some time, or never.

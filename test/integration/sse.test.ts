@@ -109,7 +109,7 @@ describe("a stream", () => {
     expect(headers).toMatchObject({ "access-control-allow-origin": "http://a.com", vary: "Origin" });
   });
 
-  it("does not begin behind an answer that is awaited, nor for HEAD or POST", async () => {
+  it("does not begin behind an answer that is awaited, nor with a body, nor for HEAD or POST", async () => {
     const { port, call, belfry } = await startService();
     const head = "HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer alice\r\n";
     const get = `GET /sse ${head}\r\n`;
@@ -119,6 +119,9 @@ describe("a stream", () => {
     await until(() => belfry.hub.size === 1);
     await SseClient.welcomed(port, "bob");
     expect(belfry.hub.size).toBe(2);
+    expect(await raw(port, `GET /sse ${head}Content-Length: 1\r\nConnection: close\r\n\r\nx`)).toMatch(
+      /^HTTP\/1.1 400 /,
+    );
     expect(await raw(port, `HEAD /sse ${head}Connection: close\r\n\r\n`)).toMatch(/^HTTP\/1.1 405 /);
     const answer = await call("POST", "/sse", {});
     expect([answer.status, answer.headers.get("allow")]).toEqual([405, "GET, HEAD, OPTIONS"]);
