@@ -3,7 +3,7 @@ import { SseClient } from "./sse-client.ts";
 import { refusedUpgrade, TestClient } from "./test-client.ts";
 
 /** What a client says when it connects. */
-export interface Connect {
+interface Connect {
   /** User id or token; undefined: none. */
   readonly flag?: string | undefined;
   /** Ids to resume from. */
