@@ -18,11 +18,17 @@ export function pathOf(stream: string): string {
 }
 
 /** Calls the publisher API; rejects when no whole answer came. */
-export function call(port: number, method: string, path: string, body?: string, key?: string): Promise<Answer> {
+export function call(
+  port: number,
+  method: string,
+  path: string,
+  body?: string,
+  more: Readonly<Record<string, string>> = {},
+): Promise<Answer> {
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
   const headers = {
     ...(body !== undefined && { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(body) }),
-    ...(key !== undefined && { "Idempotency-Key": key }),
+    ...more,
   };
   const signal = AbortSignal.timeout(timeoutMs);
   const outgoing = request({ agent, host: "127.0.0.1", port, method, path, headers, signal }, (response) => {

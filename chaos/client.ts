@@ -1,5 +1,6 @@
-import { type RawData, WebSocket } from "ws";
+import { call } from "./api.ts";
 import type { Checker } from "./checker.ts";
+import { type Link, open, type Transport } from "./link.ts";
 import type { Random } from "./random.ts";
 import type { Tally } from "./report.ts";
 
@@ -7,6 +8,7 @@ import type { Tally } from "./report.ts";
 export interface ClientOptions {
   readonly name: string;
   readonly user: string;
+  readonly transport: Transport;
   readonly checker: Checker;
   readonly tally: Tally;
   readonly random: Random;
@@ -18,14 +20,19 @@ export interface ClientOptions {
 const backoffMs = 50;
 const maxBackoffMs = 1000;
 
-/** Longest wait for the end of a handshake, in ms. */
-const handshakeTimeoutMs = 3000;
+/** Share of the messages that a client of Server-Sent Events acknowledges, by whichever replica. */
+const ackedShare = 0.05;
+
+/** What such a frame may be answered with: taken, its connection has gone, or Redis is away. */
+const postStatuses = [202, 404, 503];
 
 /** Without a sign of life for so many heartbeats, the connection is given up. */
 const patientHeartbeats = 2;
 
 interface ServerFrame {
   readonly type: string;
+  readonly connection?: string;
+  readonly secret?: string;
   readonly id?: string;
   readonly scope?: "broadcast" | "user";
   readonly data?: { readonly key: string };
@@ -40,7 +47,10 @@ const scopes = ["broadcast", "user"] as const;
 export class Client {
   readonly #options: ClientOptions;
   readonly #since = new Map<string, string>();
-  #ws: WebSocket | undefined;
+  #link: Link | undefined;
+  /** Where frames are posted to, and with what. */
+  #post: { readonly path: string; readonly authorization: string } | undefined;
+  #lastEventId: string | undefined;
   #timer: NodeJS.Timeout | undefined;
   #attempt = 0;
   #welcomed = false;
@@ -55,41 +65,46 @@ export class Client {
 
   /** Connects, and again after every end until it is stopped. */
   connect(): void {
-    const query = [...this.#since.values()].map((id) => `since=${id}`).join("&");
-    const url = `ws://127.0.0.1:${this.#options.port()}/ws${query && `?${query}`}`;
+    const { port, user, transport } = this.#options;
     const asked = new Map(this.#since);
-    const ws = new WebSocket(url, ["belfry.v1", this.#options.user], { handshakeTimeout: handshakeTimeoutMs });
-    this.#ws = ws;
     this.#welcomed = false;
     this.#heartbeatMs = 0;
-    ws.on("error", () => {});
-    ws.on("ping", () => this.#sign());
-    ws.on("message", (data) => this.#take(data, asked));
-    ws.on("close", (code, reason) => this.#ended(code, String(reason)));
+    this.#link = open[transport]({
+      port: port(),
+      user,
+      since: [...asked.values()],
+      lastEventId: this.#lastEventId,
+      onSign: () => {
+        this.#lastSignMs = performance.now();
+      },
+      onFrame: (text, lastEventId) => this.#take(text, lastEventId, asked),
+      onEnd: (code, reason) => this.#ended(code, reason),
+    });
   }
 
   /** Cuts the connection when nothing came for too long: whoever is behind it may be dead. */
   checkLife(): void {
     const silentMs = performance.now() - this.#lastSignMs;
-    if (this.#heartbeatMs > 0 && silentMs > patientHeartbeats * this.#heartbeatMs) this.#ws?.terminate();
+    if (this.#heartbeatMs > 0 && silentMs > patientHeartbeats * this.#heartbeatMs) this.#link?.terminate();
   }
 
   /** Ends for good. */
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
-    this.#ws?.terminate();
+    this.#link?.terminate();
   }
 
-  #take(data: RawData, asked: ReadonlyMap<string, string>): void {
+  #take(text: string, lastEventId: string, asked: ReadonlyMap<string, string>): void {
     if (this.#stopped) return;
-    this.#sign();
-    const { name, checker, tally } = this.#options;
-    const frame = JSON.parse(String(data)) as ServerFrame;
+    const { name, checker, tally, transport, random } = this.#options;
+    const frame = JSON.parse(text) as ServerFrame;
+    this.#lastEventId = lastEventId || undefined;
     if (frame.type === "welcome") {
       this.#attempt = 0;
       this.#welcomed = true;
       this.#heartbeatMs = frame.heartbeat ?? 0;
+      this.#post = { path: `/sse/${frame.connection}`, authorization: `Bearer ${frame.secret}` };
       for (const scope of scopes) {
         const position = frame.positions?.[scope] ?? "";
         const [since, recovered] = [asked.get(scope), frame.recovered?.[scope]];
@@ -100,13 +115,23 @@ export class Client {
     } else if (frame.type === "message" && frame.id && frame.scope && frame.data && this.#welcomed) {
       checker.delivered(name, this.#streamOf(frame.scope), frame.id, frame.data.key);
       this.#since.set(frame.scope, frame.id);
+      tally.count("deliveries", transport);
+      if (transport === "sse" && random.chance(ackedShare)) void this.#acknowledge(frame.id);
     } else {
-      checker.violate({ kind: "protocol", client: name, detail: `unexpected frame ${String(data).slice(0, 200)}` });
+      checker.violate({ kind: "protocol", client: name, detail: `unexpected frame ${text.slice(0, 200)}` });
     }
   }
 
-  #sign(): void {
-    this.#lastSignMs = performance.now();
+  async #acknowledge(id: string): Promise<void> {
+    const { name, checker, tally, port } = this.#options;
+    const { path = "", authorization = "" } = this.#post ?? {};
+    const frame = JSON.stringify({ type: "ack", id });
+    const answer = await call(port(), "POST", path, frame, { authorization }).catch(() => undefined);
+    if (this.#stopped) return;
+    tally.count("posts", answer ? String(answer.status) : "no answer");
+    if (answer && !postStatuses.includes(answer.status)) {
+      checker.violate({ kind: "protocol", client: name, detail: `a frame was answered ${answer.status}` });
+    }
   }
 
   #ended(code: number, reason: string): void {

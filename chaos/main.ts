@@ -103,7 +103,17 @@ function startClients(port: () => number, { options, random, checker, tally, clo
   const clients = Array.from({ length: options.clients }, (_, i) => {
     // Every user has one connection, and chance gives out the others.
     const user = users[i] ?? random.pick(users);
-    return new Client({ name: `client ${i}`, user, checker, tally, random: random.fork(), port });
+    // Spread evenly, so that many users have both.
+    const transport = Math.floor((i + 1) * options.sse) > Math.floor(i * options.sse) ? "sse" : "ws";
+    return new Client({
+      name: `client ${i} (${transport})`,
+      user,
+      transport,
+      checker,
+      tally,
+      random: random.fork(),
+      port,
+    });
   });
   closing.push(() => {
     for (const client of clients) client.stop();
@@ -165,9 +175,9 @@ process.once("SIGTERM", () => interruption.abort());
 
 try {
   const options = readOptions(process.argv.slice(2));
-  const { seed, seconds, clients, rate, redis, wait } = options;
+  const { seed, seconds, clients, sse, rate, redis, wait } = options;
   const topology = redis === "standalone" ? "" : ` --redis ${redis} --wait ${wait}`;
-  const title = `chaos --seed ${seed} --seconds ${seconds} --clients ${clients} --rate ${rate}${topology}`;
+  const title = `chaos --seed ${seed} --seconds ${seconds} --clients ${clients} --sse ${sse} --rate ${rate}${topology}`;
   console.log(`${title} ...\n`);
   const { checker, tally } = await run(options, interruption.signal);
   console.log(describeRun(title, tally, checker));

@@ -6,6 +6,8 @@ export interface Options {
   readonly seed: number;
   readonly seconds: number;
   readonly clients: number;
+  /** Share of the clients that speak Server-Sent Events, 0 to 1. */
+  readonly sse: number;
   /** Publishes a second. */
   readonly rate: number;
   readonly faults: readonly FaultKind[];
@@ -18,6 +20,7 @@ const usage = `npm run chaos -- [options]
   --seed N       repeats the schedule of faults of an earlier run; default: random
   --seconds N    how long faults go on, default 60
   --clients N    default 200
+  --sse SHARE    of the clients speak Server-Sent Events, 0 to 1, default 0.25
   --rate N       publishes a second, default 100
   --redis KIND   ${topologies.join(", ")}; default standalone
   --wait N       replicas of Redis that must have a message before it is answered 202; default all
@@ -30,7 +33,7 @@ ${topologies.map((name) => `                 ${name}: ${faultsIn(name).join(", "
  * @throws Error with the usage when it is wrong
  */
 export function readOptions(args: readonly string[]): Options {
-  const names = ["seed", "seconds", "clients", "rate", "redis", "wait", "faults"] as const;
+  const names = ["seed", "seconds", "clients", "sse", "rate", "redis", "wait", "faults"] as const;
   const options = Object.fromEntries(names.map((name) => [name, { type: "string" }] as const));
   try {
     const { values } = parseArgs({ args: [...args], options });
@@ -45,6 +48,7 @@ export function readOptions(args: readonly string[]): Options {
       seed: number("seed", 1 + Math.floor(Math.random() * 999_999), 0xffffffff),
       seconds: number("seconds", 60, 3600),
       clients: number("clients", 200, 5000),
+      sse: shareOf(values["sse"] as string | undefined),
       rate: number("rate", 100, 10_000),
       redis,
       // A planned failover takes any of the replicas, whoever has confirmed.
@@ -54,6 +58,12 @@ export function readOptions(args: readonly string[]): Options {
   } catch (error) {
     throw new Error(`${error instanceof Error ? error.message : error}\n\n${usage}`);
   }
+}
+
+function shareOf(text = "0.25"): number {
+  const share = Number(text);
+  if (text.trim() !== "" && share >= 0 && share <= 1) return share;
+  throw new Error("--sse: a number from 0 to 1");
 }
 
 function faultsOf(list: string | undefined, topology: Topology): readonly FaultKind[] {

@@ -73,7 +73,7 @@ export class Publisher {
   async #try(stream: string, key: string, body: string): Promise<boolean> {
     const { checker, tally, port } = this.#options;
     const { flushes } = checker;
-    const answer = await call(port(), "POST", pathOf(stream), body, key).catch(() => undefined);
+    const answer = await call(port(), "POST", pathOf(stream), body, { "Idempotency-Key": key }).catch(() => undefined);
     tally.count("calls", outcomeOf(answer));
     if (answer?.status === 202) {
       checker.published(stream, (JSON.parse(answer.text) as { id: string }).id, key, flushes);

@@ -19,7 +19,8 @@ const headEnd = Buffer.from("\r\n\r\n");
 const maxHeadBytes = 8192;
 
 /**
- * Reads answers strictly, as RFC 9112 has them and as this service writes them: with a `Content-Length`, never chunked.
+ * Reads answers strictly, as RFC 9112 has them and as this service writes them: with a `Content-Length`, never chunked, but for
+ * a stream of events, which is the last answer on its connection.
  *
  * @param mayBeHead whether some request may have been a HEAD, whose answer has a length and no body
  */
@@ -32,6 +33,10 @@ export function readAnswers(bytes: Buffer, mayBeHead: boolean): ReadAnswers {
     const head = readHead(bytes.toString("latin1", at, end));
     if (typeof head === "string") return { answers, rest: bytes.subarray(at), fault: head };
     const start = end + headEnd.length;
+    if (isStream(head)) {
+      answers.push({ ...head, body: bytes.subarray(start) });
+      return { answers, rest: Buffer.alloc(0), fault: undefined };
+    }
     const length = head.status < 200 ? 0 : Number(head.headers.get("content-length")?.[0]);
     const isHead = mayBeHead && (start === bytes.length || bytes.toString("latin1", start, start + 5) === "HTTP/");
     const bodyEnd = isHead ? start : start + length;
@@ -41,6 +46,10 @@ export function readAnswers(bytes: Buffer, mayBeHead: boolean): ReadAnswers {
     if (head.status === 101) break;
   }
   return { answers, rest: bytes.subarray(at), fault: undefined };
+}
+
+function isStream({ status, headers }: Pick<HttpAnswer, "status" | "headers">): boolean {
+  return status === 200 && headers.get("content-type")?.[0] === "text/event-stream";
 }
 
 function readHead(text: string): Omit<HttpAnswer, "body"> | string {
@@ -55,9 +64,9 @@ function readHead(text: string): Omit<HttpAnswer, "body"> | string {
     headers.set(key, [...(headers.get(key) ?? []), value]);
   }
   const lengths = headers.get("content-length") ?? [];
-  const isFinal = Number(status) >= 200;
+  const isFinal = Number(status) >= 200 && !isStream({ status: Number(status), headers });
   if (isFinal && !(lengths.length === 1 && /^\d{1,9}$/.test(lengths[0] ?? ""))) return "not one Content-Length";
-  if (!isFinal && lengths.length > 0) return `a Content-Length with ${status}`;
+  if (!isFinal && lengths.length > 0) return `a Content-Length where there is none: ${status}`;
   return { status: Number(status), headers };
 }
 

@@ -23,6 +23,7 @@ import { publishRoutes } from "./http/publish-routes.ts";
 import { remoteAddressOf } from "./http/remote-address.ts";
 import { revocationRoute } from "./http/revocation-route.ts";
 import type { Route } from "./http/route.ts";
+import { sseRoutes } from "./http/sse-routes.ts";
 import { topicRoutes } from "./http/topic-routes.ts";
 import { userRoutes } from "./http/user-routes.ts";
 import type { Client } from "./hub/client.ts";
@@ -124,7 +125,7 @@ export class Belfry {
       if (apiPort !== undefined) this.#addListener("apiPort", apiPort, serveAll(apiRoutes));
     }
     this.#metrics.observe({
-      connections: () => ({ ws: this.hub.size }),
+      connections: () => this.#transports.sizes,
       users: () => this.hub.statsHere().users,
       subscriptions: () => this.hub.topics.size,
       brokerUp: () => this.#broker.up,
@@ -211,6 +212,7 @@ export class Belfry {
       onResume: (recovered) => metrics.resumes.inc({ recovered: String(recovered) }),
       onRequest: (result) => metrics.requests.inc({ result }),
       onPublish: (scope, result) => metrics.publishes.inc({ scope, result }),
+      onPostedFrame: (posted) => this.#transports.sse.take(posted),
       onExternalPublish: (payload) => receiveExternalPublish(this.hub, payload, this.#log, metrics),
       ...this.#backend?.hubOptions,
     });
@@ -237,7 +239,11 @@ export class Belfry {
   }
 
   #publicRoutes(): Route[] {
-    return [...healthRoutes(this.#broker, () => this.#draining), upgradeRoute(wsPath)];
+    return [
+      ...healthRoutes(this.#broker, () => this.#draining),
+      upgradeRoute(wsPath),
+      ...sseRoutes(this.#transports.sse, this.#config.maxPayloadBytes),
+    ];
   }
 
   #apiRoutes(publicRoutes: readonly Route[]): Route[] {

@@ -27,7 +27,9 @@ interface Meta {
 
 const variables = {
   HOST: z.string().default("0.0.0.0").meta({ description: "address to listen on" }),
-  PORT: integer(0, 65535).prefault("8080").meta({ description: "public listener: /ws, health; 0 takes a free port" }),
+  PORT: integer(0, 65535)
+    .prefault("8080")
+    .meta({ description: "public listener: /ws, /sse, health; 0 takes a free port" }),
   API_PORT: integer(0, 65535)
     .optional()
     .meta({ description: "own listener for the publisher API and /metrics, which then answer 404 on PORT" }),

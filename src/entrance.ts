@@ -28,6 +28,8 @@ export interface Arrival {
   readonly presented: string | undefined;
   /** What it resumes, as the query of a URL; see {@link parseSince}. */
   readonly query: string;
+  /** Topics that it is subscribed to from the first moment on. Default: none. */
+  readonly topics?: readonly string[];
 }
 
 /** What has one of the places: the socket of a client that was let in. */
@@ -71,7 +73,7 @@ export class Entrance {
    *   `malformed`
    */
   async enter(
-    { origin, presented, query }: Arrival,
+    { origin, presented, query, topics = [] }: Arrival,
     open: (credentials: Credentials, admission: Admission) => boolean,
   ): Promise<void> {
     const { authenticator, allowAnonymous, maxHandshakes = defaultMaxHandshakes } = this.#options;
@@ -87,6 +89,7 @@ export class Entrance {
         "say who you are: send the user id or token in Sec-WebSocket-Protocol, or as Authorization: Bearer",
       );
     }
+    if (topics.length > 0) throw new BelfryError("malformed", "topics cannot be subscribed to in this version");
     const since = parseSince(query);
     if (typeof since === "string") throw new BelfryError("malformed", since);
     this.#handshakes++;
@@ -98,9 +101,14 @@ export class Entrance {
     }
   }
 
+  /** Whether a page of this origin may connect; undefined: no browser. */
+  isOriginAllowed(origin: string | undefined): boolean {
+    return isOriginAllowed(origin, this.#options.allowedOrigins);
+  }
+
   /** @throws BelfryError `forbidden` */
   checkOrigin(origin: string | undefined): void {
-    if (isOriginAllowed(origin, this.#options.allowedOrigins)) return;
+    if (this.isOriginAllowed(origin)) return;
     throw new BelfryError("forbidden", "pages of this origin may not connect; ALLOWED_ORIGINS names those that may");
   }
 

@@ -6,11 +6,12 @@ import { type FrameContext, handleClientFrame, type OnMessage } from "./client-f
 import type { Config } from "./config.ts";
 import { Entrance } from "./entrance.ts";
 import { Heartbeat, type Pulsed } from "./heartbeat.ts";
-import type { Connection, EndCause } from "./hub/connection.ts";
+import type { Connection, EndCause, Transport } from "./hub/connection.ts";
 import type { Hub } from "./hub/hub.ts";
 import type { OutboxOptions } from "./hub/outbox.ts";
 import type { Log } from "./log.ts";
-import { Upgrades } from "./ws/upgrade.ts";
+import { Sse, type SseOptions } from "./sse/sse.ts";
+import { type UpgradeOptions, Upgrades } from "./ws/upgrade.ts";
 
 /** Whoever is told what clients do. */
 interface Backend extends NonNullable<FrameContext["backend"]> {
@@ -36,12 +37,17 @@ export interface TransportsOptions {
   readonly onMessageDropped: OutboxOptions["onDropped"];
 }
 
+/** What both transports are given. */
+type Shared = Omit<UpgradeOptions, keyof Config | "log"> & SseOptions;
+
 /** The ways in which clients connect, and what these have in common. */
 export class Transports {
   readonly #options: TransportsOptions;
   readonly #entrance: Entrance;
   readonly #heartbeat: Heartbeat;
   readonly #upgrades: Upgrades;
+  /** Server-Sent Events; the HTTP interface serves them. */
+  readonly sse: Sse;
 
   constructor(options: TransportsOptions) {
     const {
@@ -61,10 +67,8 @@ export class Transports {
     this.#entrance = new Entrance({ ...config, hub, authenticator });
     const renewal = config.authMode === "jwt" ? authenticator : undefined;
     const frameContext = { hub, log, onMessage, authenticator: renewal, topicAccess, backend };
-    this.#upgrades = new Upgrades({
-      ...config,
+    const shared: Shared = {
       hub,
-      log,
       entrance: this.#entrance,
       remoteAddress,
       context: {
@@ -75,7 +79,14 @@ export class Transports {
       },
       onOpen: (connection) => this.#opened(connection),
       onRefused: ({ code }) => onDropped(`refused_${code}`),
-    });
+    };
+    this.#upgrades = new Upgrades({ ...config, ...shared, log });
+    this.sse = new Sse(shared);
+  }
+
+  /** Connections registered here, by transport. */
+  get sizes(): Readonly<Record<Transport, number>> {
+    return { ws: this.#options.hub.size - this.sse.size, sse: this.sse.size };
   }
 
   /** Takes one WebSocket handshake. */

@@ -43,11 +43,14 @@ export async function serve(
   const requestId = typeof given === "string" && requestIdPattern.test(given) ? given : randomUUID();
   const label = route instanceof BelfryError ? "other" : route.path;
   const method = request.method ?? "";
-  let answer: Answer;
+  let answer: Answer | undefined;
   let headers: Record<string, string> = {};
   try {
     checkHead(request);
     if (route instanceof BelfryError) throw route;
+    for (const [name, value] of Object.entries(route.cors?.(request.headers.origin) ?? {})) {
+      response.setHeader(name, value);
+    }
     answer = await call(context, request, response, route, params);
   } catch (thrown) {
     const error = toBelfryError(thrown);
@@ -61,13 +64,16 @@ export async function serve(
       "request failed",
     );
   }
-  await endOfTurn();
-  write(response, answer, { ...headers, "X-Request-Id": requestId });
+  if (answer) {
+    await endOfTurn();
+    write(response, answer, { ...headers, "X-Request-Id": requestId });
+  }
+  const status = answer?.status ?? response.statusCode;
   const seconds = (performance.now() - start) / 1000;
-  context.metrics.httpRequestSeconds.observe({ route: label, method, status: answer.status }, seconds);
+  context.metrics.httpRequestSeconds.observe({ route: label, method, status }, seconds);
   if (context.log.isLevelEnabled("debug")) {
-    const id = (answer.body as { id?: unknown } | null)?.id;
-    context.log.debug({ requestId, method, route: label, status: answer.status, seconds, id }, "request served");
+    const id = (answer?.body as { id?: unknown } | null | undefined)?.id;
+    context.log.debug({ requestId, method, route: label, status, seconds, id }, "request served");
   }
 }
 
@@ -77,7 +83,7 @@ async function call(
   response: ServerResponse,
   route: Route,
   params: Readonly<Record<string, string>>,
-): Promise<Answer> {
+): Promise<Answer | undefined> {
   const key = route.right && keys.authorize(request.headers.authorization, route.right);
   for (const name in params) {
     if (isName(params[name] ?? "")) continue;
@@ -85,7 +91,8 @@ async function call(
     throw new BelfryError("invalid", "the path is not valid", { errors });
   }
   const hungUp = () => signalOf(response);
-  const input: Call = { params, query: queryOf(request, route), body: undefined, text: "", hungUp };
+  const query = queryOf(request, route);
+  const input: Call = { request, response, params, query, body: undefined, text: "", hungUp };
   if (!route.body) return route.handle(input);
   const { schema, maxBytes, countMessages } = route.body;
   const { value, text } = await readJson(request, maxBytes);

@@ -21,7 +21,11 @@ function problems(route: Route): Record<string, string> {
       414: "Path and query are longer than 4,096 bytes.",
       426: "No handshake.",
     }),
-    ...((route.right || ["/readyz", "/ws"].includes(route.path)) && {
+    ...(route.cors && { 403: "Refused origin." }),
+    ...(route.cors && route.method === "get" && { 400: "What to resume is malformed.", 401: "No valid credentials." }),
+    ...(route.cors &&
+      route.body && { 404: "No such connection with this secret.", 429: "Too many frames; see Retry-After." }),
+    ...((route.right || ["/readyz", "/ws", "/sse", "/sse/:connection"].includes(route.path)) && {
       503: "Temporarily unavailable; see Retry-After.",
     }),
     ...route.problems,

@@ -1,9 +1,12 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { z } from "zod";
 import type { Idempotency } from "../broker/broker.ts";
 import type { Right } from "../config-values.ts";
 
 /** A request as a route's handler gets it: known to be allowed, parsed and valid. */
 export interface Call {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
   /** Values of the path's parameters, decoded and 1 to 128 characters long. */
   readonly params: Readonly<Record<string, string>>;
   /** Values of the query parameters that the route knows, valid; of one given twice the last. */
@@ -30,13 +33,15 @@ export interface Answer {
 
 /** One path and method of the HTTP interface: all that is needed to serve it and to describe it. */
 export interface Route {
-  readonly method: "get" | "post" | "put" | "delete";
+  readonly method: "get" | "post" | "put" | "delete" | "options";
   /** As express writes it: `/users/:id/messages`. */
   readonly path: string;
   /** One sentence for the API description. */
   readonly summary: string;
   /** Right that an API key needs; undefined: open to everyone. */
   readonly right?: Right;
+  /** Headers that let pages of an origin read the answer, refusals too. Default: none, so that only pages of our own can. */
+  readonly cors?: (origin: string | undefined) => Readonly<Record<string, string>>;
   /** Query parameters, all of them texts. Default: none, and whatever is given is ignored. */
   readonly query?: z.ZodObject;
   /** For routes with a body. */
@@ -52,5 +57,6 @@ export interface Route {
   readonly answer: { readonly status: number; readonly description: string; readonly schema?: z.ZodType };
   /** Problems that it may answer beside those that follow from the above: by status, when. */
   readonly problems?: Readonly<Record<number, string>>;
-  readonly handle: (call: Call) => Promise<Answer> | Answer;
+  /** Undefined: it has answered by itself. */
+  readonly handle: (call: Call) => Promise<Answer | undefined> | Answer;
 }

@@ -84,6 +84,13 @@ export const batchSchema = z
   })
   .meta({ id: "Batch" });
 
+/** A frame of a client's: what is wrong with one is said on the stream, as a WebSocket would say it. */
+export const clientFrameSchema = z.unknown().meta({
+  id: "ClientFrame",
+  description:
+    "What a client could send over its WebSocket; of what is no such frame an error frame tells on the stream.",
+});
+
 /** The stream that `to` names. */
 export function streamOf(recipient: AddressedMessage["to"]): Stream {
   if (recipient === "broadcast") return broadcastStream;
@@ -138,6 +145,7 @@ export const answers = {
       connections: z.int().min(0).meta({ description: "Connections that the user has now, over all replicas." }),
     })
     .meta({ id: "UserTopic" }),
+  empty: z.object({}).meta({ id: "Empty" }),
   closed: z.object({ closed: z.int().min(0) }).meta({ id: "Closed" }),
   revoked: z
     .object({ until: z.int().meta({ description: "When the revocation is forgotten, in ms since the Unix epoch." }) })

@@ -20,7 +20,7 @@ export class Delivery {
   /** Held weakly: a message in history is kept for long, and what was made of it would take as much room again. */
   static readonly #deliveries = new WeakMap<Message, WeakRef<Delivery>>();
   readonly messages: readonly Message[];
-  readonly #encoded = new Map<Encode, Buffer>();
+  readonly #encoded = new Map<unknown, unknown>();
   #pieces: Map<Encode, readonly Piece[]> | undefined;
 
   constructor(messages: readonly Message[]) {
@@ -37,14 +37,14 @@ export class Delivery {
     return delivery;
   }
 
-  /** The messages' bytes in the given encoding, made on first use. */
-  encodedBy(encode: Encode): Buffer {
-    let bytes = this.#encoded.get(encode);
-    if (!bytes) {
-      bytes = encode(this.messages);
-      this.#encoded.set(encode, bytes);
+  /** The messages in the given encoding, made on first use. */
+  encodedBy<Encoded>(encode: (messages: readonly Message[]) => Encoded): Encoded {
+    let encoded = this.#encoded.get(encode) as Encoded | undefined;
+    if (encoded === undefined) {
+      encoded = encode(this.messages);
+      this.#encoded.set(encode, encoded);
     }
-    return bytes;
+    return encoded;
   }
 
   /** The same as what waits for slow connections, made on first use: message by message where any may stop mattering. */

@@ -14,7 +14,7 @@ import { HistoryReader } from "./history-reader.ts";
 import { type MessageDraft, type MessageOptions, toJson } from "./messages.ts";
 import { Presence } from "./presence.ts";
 import { Publisher, type PublisherOptions, type Receipt } from "./publisher.ts";
-import type { ConnectionInfo, ReplicaStats, TopicInfo } from "./questions.ts";
+import type { ConnectionInfo, PostedFrame, ReplicaStats, TopicInfo } from "./questions.ts";
 import { Registry } from "./registry.ts";
 import { type Reply, type RequestOptions, Requests, type RequestsOptions } from "./requests.ts";
 import { type Revocation, Revocations } from "./revocations.ts";
@@ -47,6 +47,12 @@ export interface HubOptions extends PublisherOptions, RequestsOptions {
   readonly onGiven?: ((messages: readonly Message[]) => void) | undefined;
   /** Takes what backends publish around the API; see {@link Hub.deliverHere}. */
   readonly onExternalPublish?: (payload: Buffer) => void;
+  /**
+   * Takes a frame that came to another replica.
+   *
+   * @returns 0, or, when there are too many, the ms after which it may be sent again; undefined: no such connection here
+   */
+  readonly onPostedFrame?: (posted: PostedFrame) => number | undefined;
 }
 
 /**
@@ -84,6 +90,7 @@ export class Hub extends ClientEvents {
         for (const connection of connections) void this.userTopics.apply(connection);
       },
       answerRoster: (stream, question) => this.#rosters.answer(stream, question),
+      takeFrame: (posted) => options.onPostedFrame?.(posted),
       connectionsTo: (stream) => this.#connectionsTo(stream),
       statsHere: () => ({
         connections: this.#registry.size,
@@ -262,6 +269,11 @@ export class Hub extends ClientEvents {
   /** Closes the connections of a user on all replicas with 4403 and says how many there were. */
   async disconnect(user: string): Promise<number> {
     return this.#presence.disconnect(user);
+  }
+
+  /** Brings a frame to the replica that holds its connection, and says what that makes of it. Rejects with `unavailable`. */
+  async postFrame(user: string | null, posted: PostedFrame): Promise<number | undefined> {
+    return this.#presence.postFrame(user, posted);
   }
 
   /**

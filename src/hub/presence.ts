@@ -1,7 +1,14 @@
 import type { Broker } from "../broker/broker.ts";
 import { broadcastStream, type Stream, topicStream, userStream } from "../protocol/streams.ts";
 import type { Connection } from "./connection.ts";
-import { type ConnectionInfo, isQuestion, type Question, type ReplicaStats, type TopicInfo } from "./questions.ts";
+import {
+  type ConnectionInfo,
+  isQuestion,
+  type PostedFrame,
+  type Question,
+  type ReplicaStats,
+  type TopicInfo,
+} from "./questions.ts";
 import type { Revocation } from "./revocations.ts";
 import type { RosterAnswer, RosterQuestion } from "./rosters.ts";
 
@@ -16,6 +23,8 @@ interface Here {
   /** Brings a user's connections here to the topics that the user is subscribed to. */
   readonly applyTopics: (connections: readonly Connection[]) => void;
   readonly answerRoster: (stream: Stream, question: RosterQuestion) => RosterAnswer | true;
+  /** See {@link HubOptions.onPostedFrame}. */
+  readonly takeFrame: (posted: PostedFrame) => number | undefined;
   /** Another replica has connections that listen to the stream. */
   readonly isElsewhere: (stream: Stream) => void;
 }
@@ -90,6 +99,13 @@ export class Presence {
     await this.#ask(broadcastStream, { kind: "revoke", revocation });
   }
 
+  /** Brings a frame to the replica that holds its connection; see {@link Hub.postFrame}. Rejects with `unavailable`. */
+  async postFrame(user: string | null, { connection, secret, frame }: PostedFrame): Promise<number | undefined> {
+    const stream = user === null ? broadcastStream : userStream(user);
+    const answers = await this.#ask<number | null>(stream, { kind: "frame", connection, secret, frame });
+    return answers.find((answer) => answer !== null);
+  }
+
   /** Answers a replica's question, this one's own among them; undefined when the question is not known. */
   answer(stream: Stream, question: unknown): unknown {
     if (!isQuestion(question)) return undefined;
@@ -99,6 +115,8 @@ export class Presence {
       case "revoke":
         this.#here.revoke(question.revocation);
         return true;
+      case "frame":
+        return this.#here.takeFrame(question) ?? null;
       case "replace":
         for (const one of this.#here.connectionsTo(stream)) {
           if (question.connections.includes(one.id)) one.close("replaced");

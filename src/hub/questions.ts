@@ -22,14 +22,28 @@ export type Question =
   /** To the broadcast stream, so to every replica: how much do you hold? Answer: {@link ReplicaStats}. */
   | { readonly kind: "stats" }
   /** To the broadcast stream: these tokens are not valid any more. Answer: true. */
-  | { readonly kind: "revoke"; readonly revocation: Revocation };
+  | { readonly kind: "revoke"; readonly revocation: Revocation }
+  /**
+   * To a user's stream, or to the broadcast stream: a client has sent a frame by a request that came to another replica.
+   * Answer: what the replica that holds the connection makes of it, see {@link HubOptions.onPostedFrame}; null from the others.
+   */
+  | ({ readonly kind: "frame" } & PostedFrame);
+
+/** A frame of a client's that came by a request of its own. */
+export interface PostedFrame {
+  /** Id of the connection that it belongs to. */
+  readonly connection: string;
+  /** Shows that it is the client's of this connection. */
+  readonly secret: string;
+  /** JSON text. */
+  readonly frame: string;
+}
 
 /** True for a question that this version knows; another version may ask others. */
 export function isQuestion(question: unknown): question is Question {
   const kind = (question as { kind?: unknown } | null)?.kind;
-  return ["connections", "replace", "disconnect", "topics", "topic", "roster", "stats", "revoke"].includes(
-    String(kind),
-  );
+  const kinds = ["connections", "replace", "disconnect", "topics", "topic", "roster", "stats", "revoke", "frame"];
+  return kinds.includes(String(kind));
 }
 
 /** One connection, as the API shows it. */

@@ -17,6 +17,8 @@ export interface WelcomeFrame {
   readonly recovered: { readonly broadcast?: boolean; readonly user?: boolean };
   /** Longest time between two pings, in ms. */
   readonly heartbeat: number;
+  /** Server-Sent Events only: what the client sends its own frames with. */
+  readonly secret?: string;
 }
 
 /** The connection is handed the messages of a topic from here on: because it asked for it, or because its user is subscribed. */
@@ -165,6 +167,11 @@ export function frameText(frame: WelcomeFrame | ServerFrame): string {
   if (frame.type !== "request") return JSON.stringify(frame);
   const { type, id, event, json } = frame;
   return `${JSON.stringify({ type, id, event }).slice(0, -1)},"data":${json}}`;
+}
+
+/** How the frame of a message begins; what comes behind its id is the same for whoever gets it. */
+export function messageHead(id: string): string {
+  return `{"type":"message","id":"${id}",`;
 }
 
 /** Builds an error frame. */

@@ -1,5 +1,5 @@
 import type { Message } from "../broker/broker.ts";
-import { frameText, type ServerFrame, type WelcomeFrame } from "../protocol/frames.ts";
+import { frameText, messageHead, type ServerFrame, type WelcomeFrame } from "../protocol/frames.ts";
 import { compress } from "./compression.ts";
 
 /**
@@ -43,10 +43,6 @@ export function jsonFrame(frame: WelcomeFrame | ServerFrame): Buffer {
 /** FIN and opcode 1, and the same with RSV1, which says that the payload is compressed. */
 const text = 0x81;
 const textCompressed = 0xc1;
-
-function messageHead(id: string): string {
-  return `{"type":"message","id":"${id}",`;
-}
 
 function frameOf(payload: Buffer, firstByte: number): Buffer {
   const frame = Buffer.allocUnsafe(headerLength(payload.length) + payload.length);

@@ -1,4 +1,6 @@
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -6,7 +8,7 @@ import { Redis } from "ioredis";
 import { describe, expect, inject, it, onTestFinished } from "vitest";
 import { publishScript } from "../../src/broker/redis-scripts.ts";
 import { describeVariables } from "../../src/config-variables.ts";
-import { type Service, startReplicas, uniquePrefix } from "../support/service.ts";
+import { type Service, startReplicas, startService, uniquePrefix, until } from "../support/service.ts";
 import { TestClient } from "../support/test-client.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -63,6 +65,32 @@ describe("the documentation", () => {
     const links = [...read(name).matchAll(/\]\(([^)#]+)[^)]*\)/g)].map(([, link]) => link ?? "");
     const dead = links.filter((link) => !link.startsWith("https://") && !existsSync(join(root, dirname(name), link)));
     expect(dead).toEqual([]);
+  });
+
+  it("shows calls of curl by which a stream is read and a frame is sent", async () => {
+    const [get = "", post = "", ...others] = [...read("docs/protocol.md").matchAll(/^curl .*$/gm)].map(
+      ([line]) => line,
+    );
+    expect(others).toEqual([]);
+    const { port } = await startService();
+    const call = (command: string, env: Record<string, string>) => {
+      const child = spawn("sh", ["-c", `exec ${command.replace("localhost:8080", `127.0.0.1:${port}`)}`], {
+        env: { ...process.env, ...env },
+        stdio: ["ignore", "pipe", "ignore"],
+      });
+      onTestFinished(() => void child.kill());
+      let output = "";
+      child.stdout.on("data", (text) => {
+        output += text;
+      });
+      return { output: () => output, ended: once(child, "exit") };
+    };
+    const stream = call(get, {});
+    await until(() => stream.output().includes("\n\n"));
+    const { connection, secret } = JSON.parse(/^data: (.*)$/m.exec(stream.output())?.[1] ?? "");
+    const sent = call(`${post} -w '%{http_code}'`, { CONNECTION: connection, SECRET: secret });
+    expect(await sent.ended).toEqual([0, null]);
+    expect(sent.output()).toBe("{}202");
   });
 
   it("shows Redis commands that work: one that is live only, and one that stores", async () => {

@@ -7,6 +7,7 @@ import { hush } from "../support/secrets.ts";
 import { type Service, startReplicas, startService, until } from "../support/service.ts";
 import { TestClient } from "../support/test-client.ts";
 import { nowSeconds, secret, sign } from "../support/tokens.ts";
+import { transports } from "../support/transports.ts";
 
 const jwt: BelfryOptions = { authMode: "jwt", jwtSecret: secret };
 
@@ -91,44 +92,44 @@ describe("a client with a token", () => {
   });
 });
 
-describe("the end of a token", () => {
+describe.each(transports)("the end of a token by $name", (transport) => {
   const shortLived = { ...jwt, pingIntervalMs: 1000, pongTimeoutMs: 1000 };
 
   it("closes the connection with 4401", async () => {
     const { port } = await startService(shortLived);
-    const client = await TestClient.welcomed(port, await sign({ exp: nowSeconds() + 2 }));
+    const client = await transport.welcomed(port, { flag: await sign({ exp: nowSeconds() + 2 }) });
     expect(await client.closed).toEqual({ code: 4401, reason: "the token has expired" });
     expect(Date.now() / 1000 - nowSeconds()).toBeLessThan(1);
   });
 
   it("is put off by an auth frame, of the same user only", async () => {
     const { port } = await startService(shortLived);
-    const client = await TestClient.welcomed(port, await sign({ exp: nowSeconds() + 2 }));
-    const renew = (token: string, ref: number) => client.ws.send(JSON.stringify({ type: "auth", token, ref }));
-    renew(await sign({ sub: "bob" }), 1);
+    const client = await transport.welcomed(port, { flag: await sign({ exp: nowSeconds() + 2 }) });
+    const renew = (token: string, ref: number) => client.send({ type: "auth", token, ref });
+    await renew(await sign({ sub: "bob" }), 1);
     expect(await client.next()).toMatchObject({ type: "error", code: "forbidden", ref: 1 });
-    renew("nonsense", 2);
+    await renew("nonsense", 2);
     expect(await client.next()).toMatchObject({ type: "error", code: "unauthorized", ref: 2 });
-    renew(await sign({ exp: nowSeconds() + 600 }), 3);
+    await renew(await sign({ exp: nowSeconds() + 600 }), 3);
     await pause(3000);
-    expect(client.ws.readyState).toBe(client.ws.OPEN);
+    expect(client.isOpen).toBe(true);
     // And to an earlier time as well.
-    renew(await sign({ exp: nowSeconds() + 1 }), 4);
+    await renew(await sign({ exp: nowSeconds() + 1 }), 4);
     expect(await client.closed).toMatchObject({ code: 4401 });
   });
 });
 
-describe("MAX_CONNECTION_AGE_MS", () => {
+describe.each(transports)("MAX_CONNECTION_AGE_MS by $name", (transport) => {
   it("closes a connection with 1001 after 80 to 100 % of it, whatever the mode", async () => {
     const { port } = await startService({ maxConnectionAgeMs: 1500, pingIntervalMs: 500 });
     const started = performance.now();
-    const clients = await Promise.all(["a", "b", "c"].map((user) => TestClient.welcomed(port, user)));
+    const clients = await Promise.all(["a", "b", "c"].map((user) => transport.welcomed(port, { flag: user })));
     for (const { closed } of clients) expect(await closed).toEqual({ code: 1001, reason: "1000" });
     expect(performance.now() - started).toBeGreaterThan(1500 * 0.8);
   });
 });
 
-describe.each([
+const services: [name: string, start: () => Promise<readonly [Service, Service, () => Promise<Service>]>][] = [
   ["in memory", async () => startService(jwt).then((service) => [service, service, () => startService(jwt)] as const)],
   [
     "over replicas",
@@ -138,7 +139,12 @@ describe.each([
       return [one, two, async () => (await startReplicas(1, { ...jwt, redisPrefix }))[0] as Service] as const;
     },
   ],
-])("a revocation, %s", (name, start) => {
+];
+const ways = transports.flatMap((transport) =>
+  services.map(([name, start]) => [transport.name, name, transport, start] as const),
+);
+
+describe.each(ways)("a revocation by %s, %s", (_transport, name, transport, start) => {
   it("closes what it covers with 4401 within a second, and refuses it from then on", async () => {
     const [one, two, startAnother] = await start();
     const tokens = {
@@ -147,34 +153,34 @@ describe.each([
       bob: await sign({ sub: "bob", jti: "b1" }),
     };
     const open = async () => ({
-      alice: await TestClient.welcomed(one.port, tokens.alice),
-      aliceThere: await TestClient.welcomed(two.port, tokens.otherOfAlice),
-      bob: await TestClient.welcomed(two.port, tokens.bob),
+      alice: await transport.welcomed(one.port, { flag: tokens.alice }),
+      aliceThere: await transport.welcomed(two.port, { flag: tokens.otherOfAlice }),
+      bob: await transport.welcomed(two.port, { flag: tokens.bob }),
     });
     const revoked = { code: 4401, reason: "the token was revoked" };
     const clients = await open();
 
     expect((await one.call("POST", "/revocations", { jti: "a1" })).status).toBe(202);
     expect(await clients.alice.closed).toEqual(revoked);
-    for (const { port } of [one, two]) expect(await turnedAway(port, tokens.alice)).toMatchObject(revoked);
-    expect(clients.aliceThere.ws.readyState).toBe(1);
+    for (const { port } of [one, two]) expect(await transport.turnedAway(port, tokens.alice)).toMatchObject(revoked);
+    expect(clients.aliceThere.isOpen).toBe(true);
 
     const started = performance.now();
     expect((await one.call("POST", "/revocations", { user: "alice" })).status).toBe(202);
     expect(await clients.aliceThere.closed).toEqual(revoked);
     expect(performance.now() - started).toBeLessThan(1000);
-    expect(await turnedAway(two.port, tokens.otherOfAlice)).toMatchObject(revoked);
-    expect(clients.bob.ws.readyState).toBe(1);
+    expect(await transport.turnedAway(two.port, tokens.otherOfAlice)).toMatchObject(revoked);
+    expect(clients.bob.isOpen).toBe(true);
 
     // A replica that was not there reads of it.
     if (name === "over replicas") {
       const three = await startAnother();
-      expect(await turnedAway(three.port, tokens.alice)).toMatchObject(revoked);
-      expect((await TestClient.welcomed(three.port, tokens.bob)).welcome).toMatchObject({ user: "bob" });
+      expect(await transport.turnedAway(three.port, tokens.alice)).toMatchObject(revoked);
+      expect((await transport.welcomed(three.port, { flag: tokens.bob })).welcome).toMatchObject({ user: "bob" });
     }
     // Whoever logs in again is let in.
     const newer = await sign({ iat: nowSeconds() + 1 });
-    expect((await TestClient.welcomed(two.port, newer)).welcome).toMatchObject({ user: "alice" });
+    expect((await transport.welcomed(two.port, { flag: newer })).welcome).toMatchObject({ user: "alice" });
   });
 
   it("covers what was issued before a time, in seconds or ms, of one user or of all", async () => {
@@ -183,23 +189,23 @@ describe.each([
     const [old, young] = [await sign({ iat: before - 1 }), await sign({ iat: before })];
     const [bobOld, bobYoung] = [await sign({ sub: "bob", iat: before - 1 }), await sign({ sub: "bob", iat: before })];
     await one.call("POST", "/revocations", { user: "alice", before });
-    expect(await turnedAway(two.port, old)).toMatchObject({ code: 4401 });
-    for (const token of [young, bobOld, bobYoung]) await TestClient.welcomed(two.port, token);
+    expect(await transport.turnedAway(two.port, old)).toMatchObject({ code: 4401 });
+    for (const token of [young, bobOld, bobYoung]) await transport.welcomed(two.port, { flag: token });
     await one.call("POST", "/revocations", { before: before * 1000 });
-    expect(await turnedAway(two.port, bobOld)).toMatchObject({ code: 4401 });
-    for (const token of [young, bobYoung]) await TestClient.welcomed(two.port, token);
+    expect(await transport.turnedAway(two.port, bobOld)).toMatchObject({ code: 4401 });
+    for (const token of [young, bobYoung]) await transport.welcomed(two.port, { flag: token });
     // A token that does not say when it was issued is older than any time.
-    expect(await turnedAway(two.port, await sign({ sub: "carol", iat: undefined as unknown as number }))).toMatchObject(
-      { code: 4401 },
-    );
+    expect(
+      await transport.turnedAway(two.port, await sign({ sub: "carol", iat: undefined as unknown as number })),
+    ).toMatchObject({ code: 4401 });
   });
 
   it("refuses a renewal with what it covers", async () => {
     const [one, two] = await start();
     const revoked = await sign({ jti: "r1" });
-    const client = await TestClient.welcomed(two.port, await sign());
+    const client = await transport.welcomed(two.port, { flag: await sign() });
     await one.call("POST", "/revocations", { jti: "r1" });
-    client.ws.send(JSON.stringify({ type: "auth", token: revoked }));
+    await client.send({ type: "auth", token: revoked });
     expect(await client.next()).toMatchObject({ type: "error", code: "unauthorized", detail: "the token was revoked" });
   });
 });

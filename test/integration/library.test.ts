@@ -9,6 +9,7 @@ import { Belfry, BelfryError, type BelfryOptions } from "../../src/index.ts";
 import { createLog } from "../../src/log.ts";
 import { hush } from "../support/secrets.ts";
 import { callerOf, until } from "../support/service.ts";
+import { SseClient } from "../support/sse-client.ts";
 import { refusedUpgrade, TestClient } from "../support/test-client.ts";
 
 /** Somebody's own server, listening. */
@@ -108,6 +109,25 @@ describe("Belfry in somebody's own server", () => {
     expect(await client.next()).toMatchObject({ data: 1 });
     expect((await call("GET", "/push/nope")).status).toBe(418);
     expect((await call("PUT", "/push/broadcast")).status).toBe(405);
+  });
+
+  it("serves streams of events inside an express application, and ends them when it is closed", async () => {
+    const app = express();
+    const { server, port } = await ownServer(createServer(app));
+    const belfry = await embed({ server, onMessage: ({ data }, _, hub) => hub.broadcastUser("alice", data) });
+    app.use("/push", belfry.handler);
+    const client = await SseClient.welcomed(port, "alice", { path: "/push/sse?since=earliest" });
+    expect(client.welcome["recovered"]).toEqual({ broadcast: true, user: true });
+    const path = `/push/sse/${client.welcome["connection"]}`;
+    expect((await client.post({ type: "message", data: 1 }, { path })).status).toBe(202);
+    expect(await client.next()).toMatchObject({ data: 1 });
+    // What is not read to its end does not keep it from closing.
+    const stuck = await SseClient.welcomed(port, "alice", { path: "/push/sse" });
+    stuck.pause();
+    for (let n = 0; n < 20; n++) await belfry.hub.broadcastUser("alice", "x".repeat(60_000));
+    await client.take(20);
+    await belfry.close(200);
+    expect(await client.closed).toEqual({ code: 1001, reason: "200" });
   });
 
   it("leaves upgrades to other paths to others, and refuses them when there are none", async () => {

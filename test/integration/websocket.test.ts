@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { raw } from "../support/raw-tcp.ts";
-import { startService, until } from "../support/service.ts";
+import { startService } from "../support/service.ts";
 import { refusedUpgrade, TestClient } from "../support/test-client.ts";
 
 describe("the handshake", () => {
@@ -50,16 +50,6 @@ describe("the handshake", () => {
     }
   });
 
-  it("lets anonymous clients in where they are allowed, for broadcasts", async () => {
-    const { port, call } = await startService({ allowAnonymous: true });
-    const client = await TestClient.welcomed(port, []);
-    expect(client.welcome["user"]).toBeNull();
-    expect(client.welcome["positions"]).toEqual({ broadcast: expect.stringMatching(/^b-[0-9a-z]+-0$/) });
-    expect((await TestClient.welcomed(port, ["belfry.v1"])).ws.protocol).toBe("belfry.v1");
-    await call("POST", "/broadcast", { data: 1 });
-    expect(await client.next()).toMatchObject({ type: "message", scope: "broadcast", data: 1 });
-  });
-
   it.each([
     ["two flags", { protocols: ["alice", "bob"] }],
     ["a user id of 129 characters", { protocols: ["a".repeat(129)] }],
@@ -99,31 +89,6 @@ describe("the handshake", () => {
     if (status === 426) expect(answer).toContain("Sec-WebSocket-Version: 13");
   });
 
-  it("lets pages of allowed origins in and no others", async () => {
-    const allowedOrigins = [
-      { kind: "exact", origin: "https://app.example.com" },
-      { kind: "subdomains", scheme: "https", suffix: ".example.org" },
-    ] as const;
-    const { port, metric } = await startService({ allowedOrigins: [...allowedOrigins] });
-    for (const origin of ["https://app.example.com", "https://a.example.org", undefined]) {
-      await TestClient.welcomed(port, "alice", origin === undefined ? {} : { origin });
-    }
-    for (const origin of ["https://evil.com", "http://app.example.com", "https://example.org", "null"]) {
-      expect((await refusedUpgrade(port, "alice", { origin })).status).toBe(403);
-    }
-    expect(await metric('belfry_dropped_connections_total{reason="refused_forbidden"}')).toBe(4);
-  });
-
-  it("refuses connections over MAX_CONNECTIONS until one has gone", async () => {
-    const { port, belfry } = await startService({ maxConnections: 1 });
-    const first = await TestClient.welcomed(port, "alice");
-    const { status, headers } = await refusedUpgrade(port, "bob");
-    expect([status, headers["retry-after"]]).toEqual([503, "2"]);
-    first.ws.close();
-    await until(() => belfry.hub.size === 0);
-    await TestClient.welcomed(port, "bob");
-  });
-
   it("counts connections whose closing handshake is not over", async () => {
     const { port } = await startService({ maxConnections: 2, maxConnectionsPerUser: 1 });
     await TestClient.welcomed(port, "alice");
@@ -152,53 +117,6 @@ describe("the handshake", () => {
 });
 
 describe("frames", () => {
-  it("welcomes a client with its connection, user and positions", async () => {
-    const { port, call } = await startService({ pingIntervalMs: 12_345 });
-    const { json } = await call("POST", "/broadcast", { data: 1 });
-    const { welcome } = await TestClient.welcomed(port, "alice");
-    expect(welcome).toEqual({
-      type: "welcome",
-      connection: expect.stringMatching(/^[0-9a-f-]{36}$/),
-      user: "alice",
-      positions: { broadcast: json.id, user: expect.stringMatching(/^u-[0-9a-z]{1,32}-0$/) },
-      recovered: {},
-      heartbeat: 12_345,
-    });
-  });
-
-  it("answers malformed frames with an error frame and lives on", async () => {
-    const { port, call } = await startService();
-    const client = await TestClient.welcomed(port, "alice");
-    client.send("{");
-    client.send({ type: "nonsense", ref: 7 });
-    client.send({ type: "ack", ref: "r" });
-    expect(await client.take(3)).toEqual([
-      { type: "error", code: "malformed", detail: "the frame is not JSON" },
-      { type: "error", code: "unknown_type", detail: expect.any(String), ref: 7 },
-      { type: "error", code: "malformed", detail: "id: expected a text that is not empty", ref: "r" },
-    ]);
-    await call("POST", "/broadcast", { data: 1 });
-    expect(await client.next()).toMatchObject({ type: "message", data: 1 });
-  });
-
-  it("ignores members that it does not know", async () => {
-    const { port, call } = await startService();
-    const client = await TestClient.welcomed(port, "alice");
-    client.send({ type: "ack", id: "b-x-1", whatever: 1 });
-    await barrier(client, call);
-  });
-
-  it("closes with 1008 after ten malformed frames in a row, and not if a good one comes between", async () => {
-    const { port } = await startService();
-    const client = await TestClient.welcomed(port, "alice");
-    for (let n = 0; n < 9; n++) client.send("x");
-    client.send({ type: "ack", id: "b-x-1" });
-    for (let n = 0; n < 9; n++) client.send("x");
-    await client.take(18);
-    client.send("x");
-    expect((await client.closed).code).toBe(1008);
-  });
-
   it.each([
     ["a binary frame", (client: TestClient) => client.ws.send(Buffer.from("{}")), 1003],
     ["a frame over MAX_PAYLOAD_BYTES", (client: TestClient) => client.send(`"${"x".repeat(999)}"`), 1009],
@@ -235,25 +153,6 @@ describe("frames", () => {
     for (let n = 0; n < 6; n++) client.send({ type: "ack", id: "b-x-1" });
     expect((await client.closed).code).toBe(4429);
     expect(await metric('belfry_dropped_connections_total{reason="too_many"}')).toBe(1);
-  });
-
-  it("hands message frames to onMessage, and says so where there is none", async () => {
-    const heard: unknown[] = [];
-    const { port } = await startService({
-      onMessage: (message, client) => {
-        heard.push(message, client.user);
-        if (message.data === "bad") throw new Error("no");
-      },
-    });
-    const client = await TestClient.welcomed(port, "alice");
-    client.send({ type: "message", event: "say", data: { n: 1 } });
-    client.send({ type: "message", data: "bad", ref: 1 });
-    expect(await client.next()).toMatchObject({ type: "error", code: "failed", ref: 1 });
-    expect(heard).toEqual([{ event: "say", data: { n: 1 } }, "alice", { data: "bad" }, "alice"]);
-
-    const other = await TestClient.welcomed((await startService()).port, "alice");
-    other.send({ type: "message", data: 1, ref: 2 });
-    expect(await other.next()).toMatchObject({ type: "error", code: "unsupported", ref: 2 });
   });
 });
 

@@ -1,35 +1,20 @@
 import { once } from "node:events";
 import { onTestFinished } from "vitest";
 import { type ClientOptions, WebSocket } from "ws";
+import { FrameQueue } from "./frame-queue.ts";
 
-/** A frame as it came in. */
-export type Frame = Record<string, unknown> & { type: string };
+export type { Frame } from "./frame-queue.ts";
 
-/** How long a test waits for something that should come, in ms. */
-const patienceMs = 5000;
-
-/** A WebSocket client that keeps what it receives in a queue, so that a test misses nothing. */
-export class TestClient {
+/** A WebSocket client. */
+export class TestClient extends FrameQueue {
   readonly ws: WebSocket;
-  /** Resolves with how the connection ended. */
-  readonly closed: Promise<{ code: number; reason: string }>;
-  /** Everything that came in and was not taken yet; raw text, so that tests can look at bytes. */
-  readonly queue: string[] = [];
-  readonly #waiting: (() => void)[] = [];
 
   private constructor(ws: WebSocket) {
+    super();
     this.ws = ws;
-    ws.on("message", (data) => {
-      this.queue.push(String(data));
-      for (const wake of this.#waiting.splice(0)) wake();
-    });
+    ws.on("message", (data) => this.received(String(data)));
     ws.on("error", () => {});
-    this.closed = new Promise((resolve) => {
-      ws.on("close", (code, reason) => {
-        resolve({ code, reason: String(reason) });
-        for (const wake of this.#waiting.splice(0)) wake();
-      });
-    });
+    ws.on("close", (code, reason) => this.ended({ code, reason: String(reason) }));
     onTestFinished(() => ws.terminate());
   }
 
@@ -49,43 +34,24 @@ export class TestClient {
     options: ClientOptions & { path?: string } = {},
   ) {
     const client = await TestClient.open(port, protocols, options);
-    const welcome = await client.next();
-    if (welcome.type !== "welcome") throw new Error(`the first frame is ${JSON.stringify(welcome)}`);
+    const welcome = await client.takeWelcome();
     return Object.assign(client, { welcome });
   }
 
-  /** Takes the next frame as text. */
-  async nextText(waitMs = patienceMs): Promise<string> {
-    const deadline = Date.now() + waitMs;
-    while (this.queue.length === 0) {
-      if (this.ws.readyState === WebSocket.CLOSED) throw new Error("closed while a frame was awaited");
-      const left = deadline - Date.now();
-      if (left <= 0) throw new Error(`no frame within ${waitMs} ms`);
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, left);
-        this.#waiting.push(() => {
-          clearTimeout(timer);
-          resolve();
-        });
-      });
-    }
-    return this.queue.shift() ?? "";
-  }
-
-  /** Takes the next frame. */
-  async next(waitMs = patienceMs): Promise<Frame> {
-    return JSON.parse(await this.nextText(waitMs)) as Frame;
-  }
-
-  /** Takes the next frames. */
-  async take(count: number): Promise<Frame[]> {
-    const frames: Frame[] = [];
-    while (frames.length < count) frames.push(await this.next());
-    return frames;
-  }
-
-  send(frame: unknown): void {
+  async send(frame: unknown): Promise<void> {
     this.ws.send(typeof frame === "string" ? frame : JSON.stringify(frame));
+  }
+
+  leave(): void {
+    this.ws.close();
+  }
+
+  pause(): void {
+    this.ws.pause();
+  }
+
+  unpause(): void {
+    this.ws.resume();
   }
 }
 

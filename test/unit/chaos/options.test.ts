@@ -5,7 +5,14 @@ const faultsOf = (...args: string[]) => readOptions(args).faults;
 
 describe("readOptions", () => {
   it("asks for one Redis that is standalone, and a random seed, where nothing is said", () => {
-    expect(readOptions([])).toMatchObject({ seconds: 60, clients: 200, rate: 100, redis: "standalone", wait: 0 });
+    expect(readOptions([])).toMatchObject({
+      seconds: 60,
+      clients: 200,
+      sse: 0.25,
+      rate: 100,
+      redis: "standalone",
+      wait: 0,
+    });
     expect(readOptions([]).seed).toBeGreaterThan(0);
   });
 
@@ -17,6 +24,8 @@ describe("readOptions", () => {
       "5",
       "--clients",
       "3",
+      "--sse",
+      "0.5",
       "--rate",
       "1",
       "--redis",
@@ -25,7 +34,7 @@ describe("readOptions", () => {
       "1",
     ];
     const faults = ["master-kill", "client-cut"];
-    const expected = { seed: 7, seconds: 5, clients: 3, rate: 1, redis: "sentinel", wait: 1, faults };
+    const expected = { seed: 7, seconds: 5, clients: 3, sse: 0.5, rate: 1, redis: "sentinel", wait: 1, faults };
     expect(readOptions([...args, "--faults", "master-kill,client-cut"])).toEqual(expected);
   });
 
@@ -49,6 +58,7 @@ describe("readOptions", () => {
   });
 
   it.each([
+    ["a share that is none", ["--sse", "2"], "--sse: a number from 0 to 1"],
     ["a fault that there is not", ["--faults", "client-cut,nonsense"], "--faults: there is no nonsense"],
     [
       "a fault of another Redis",

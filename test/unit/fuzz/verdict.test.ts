@@ -49,6 +49,8 @@ describe("the verdict on answers", () => {
   it("finds nothing in what the service says when all is well", () => {
     const both = answer(200, {}, "", "application/json") + answer(400, problem(400));
     expect(verdict(both)).toEqual({ answers: ["200", "400"], fault: undefined });
+    const stream = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ne\r\n: ping";
+    expect(verdict(both + stream)).toEqual({ answers: ["200", "400", "200"], fault: undefined });
     expect(verdict("")).toEqual({ answers: [], fault: undefined });
     expect(verdict(answer(404, problem(404)).slice(0, 60)).fault).toBeUndefined();
     const head = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";

@@ -4,9 +4,11 @@ import { describeApi } from "../../../src/http/openapi.ts";
 import { healthRoutes, operationsRoutes } from "../../../src/http/operations-routes.ts";
 import { publishRoutes } from "../../../src/http/publish-routes.ts";
 import type { Route } from "../../../src/http/route.ts";
+import { sseRoutes } from "../../../src/http/sse-routes.ts";
 import { userRoutes } from "../../../src/http/user-routes.ts";
 import type { Hub } from "../../../src/hub/hub.ts";
 import type { Metrics } from "../../../src/metrics.ts";
+import type { Sse } from "../../../src/sse/sse.ts";
 import { FakeBroker } from "../../support/fake-broker.ts";
 
 interface Operation {
@@ -23,6 +25,7 @@ const routes: Route[] = [
   ...healthRoutes(new FakeBroker(), () => false),
   ...publishRoutes(hub, 1000),
   ...userRoutes(hub),
+  ...sseRoutes({} as Sse, 1000),
   ...historyRoutes(hub),
   ...operationsRoutes(hub, {} as Metrics),
 ];
