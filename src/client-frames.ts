@@ -39,7 +39,7 @@ export async function handleClientFrame(
   connection: Connection,
   context: FrameContext,
 ): Promise<ServerFrame | undefined> {
-  if (frame.type === "ack") return undefined;
+  if (frame.type === "ack") return context.hub.receipts.ack(connection, frame);
   if (frame.type === "reply") return context.hub.requests.reply(connection, frame);
   if (frame.type === "message" && context.onMessage) return takeMessage(frame, connection, context.onMessage, context);
   if (frame.type === "auth" && context.authenticator) return renew(frame, connection, context.authenticator, context);

@@ -15,6 +15,7 @@ import { type MessageDraft, type MessageOptions, toJson } from "./messages.ts";
 import { Presence } from "./presence.ts";
 import { Publisher, type PublisherOptions, type Receipt } from "./publisher.ts";
 import type { ConnectionInfo, ReplicaStats } from "./questions.ts";
+import { Receipts } from "./receipts.ts";
 import { Registry } from "./registry.ts";
 import { type Reply, type RequestOptions, Requests, type RequestsOptions } from "./requests.ts";
 import { type Revocation, Revocations } from "./revocations.ts";
@@ -47,6 +48,8 @@ export interface HubOptions extends PublisherOptions, RequestsOptions {
 export class Hub extends ClientEvents {
   /** Questions to users that somebody waits for the answer to; see {@link request}. */
   readonly requests: Requests;
+  /** Who has handled which message. */
+  readonly receipts: Receipts;
   readonly #options: HubOptions;
   readonly #broker: Broker;
   readonly #streams: SubscribedStreams;
@@ -74,12 +77,17 @@ export class Hub extends ClientEvents {
       }),
     });
     this.requests = new Requests(options, (stream) => this.#connectionsTo(stream));
+    this.receipts = new Receipts(options.broker, {
+      get: (stream) => this.#streams.get(stream),
+      streamsOf: (connection) => this.#registry.streamsOf(connection),
+    });
     const fanOutOptions = {
       sweeper: new Sweeper(),
       maxPassBytes: options.maxPassBytes,
       onDelivered: (messages: readonly Message[], connections: number) => this.#delivered(messages, connections),
     };
     this.#streams = new SubscribedStreams(options.broker, options.log, {
+      live: (message) => this.receipts.handedLive(message),
       createFanOut: () => new FanOut(fanOutOptions),
       lost: (subscribed) => {
         for (const connection of connectionsTo(subscribed)) connection.close("position_lost");
@@ -92,6 +100,7 @@ export class Hub extends ClientEvents {
       reader: new HistoryReader(options.broker),
       presence: this.#presence,
       revocations: this.#revocations,
+      receipts: this.receipts,
     });
   }
 
@@ -101,7 +110,9 @@ export class Hub extends ClientEvents {
     this.#broker.start({
       onMessage: (message) => this.#streams.accept(message),
       onQuestion: (stream, question) =>
-        this.requests.answer(stream, question) ?? this.#presence.answer(stream, question),
+        this.requests.answer(stream, question) ??
+        this.receipts.answer(stream, question) ??
+        this.#presence.answer(stream, question),
       onExternalPublish: (payload) => this.#options.onExternalPublish?.(payload),
       onConnected: (streams) => {
         void this.#streams.resubscribe(streams);
@@ -268,6 +279,7 @@ export class Hub extends ClientEvents {
     this.#streams.close();
     this.#revocations.close();
     this.requests.close();
+    await this.receipts.close();
     await this.#broker.close();
   }
 

@@ -7,6 +7,7 @@ import type { Connection } from "./connection.ts";
 import type { HistoryReader } from "./history-reader.ts";
 import { Member } from "./member.ts";
 import type { Presence } from "./presence.ts";
+import type { Receipts } from "./receipts.ts";
 import { recover } from "./recovery.ts";
 import type { Revocations } from "./revocations.ts";
 import { connectionsTo, type SubscribedStream } from "./subscribed-stream.ts";
@@ -18,6 +19,7 @@ export interface RegistryOptions {
   readonly reader: HistoryReader;
   readonly presence: Presence;
   readonly revocations: Revocations;
+  readonly receipts: Receipts;
   /** Connections of one user, over all replicas. */
   readonly maxConnectionsPerUser: number;
   /** What happens to one more: it is turned away, or takes the place of the oldest. */
@@ -49,6 +51,11 @@ export class Registry {
     return this.#registrations.size;
   }
 
+  /** The streams that a connection listens to; none when it is not registered. */
+  streamsOf(connection: Connection): readonly SubscribedStream[] {
+    return this.#registrations.get(connection)?.streams ?? [];
+  }
+
   /** See {@link Hub.admit}. */
   async admit(credentials: Credentials, since: Resumption): Promise<Admission> {
     const { streams: all, reader, presence, revocations } = this.#options;
@@ -76,12 +83,13 @@ export class Registry {
   /** See {@link Hub.register}. */
   register(connection: Connection, admission: Admission): boolean {
     if (!this.#makeRoom(connection, admission)) return false;
-    const { onResume, reader } = this.#options;
+    const { onResume, reader, receipts } = this.#options;
     const member = new Member(connection);
     const streams = admission.streams.map(({ subscribed }) => subscribed);
     this.#registrations.set(connection, { member, streams });
     connection.welcome(welcomeOf(admission));
     for (const { subscribed, plan, page } of admission.streams) {
+      receipts.begin(connection, subscribed, plan);
       if (plan) {
         onResume?.(plan.recovered);
         void recover(member, subscribed, plan.from, reader, page);
@@ -100,6 +108,7 @@ export class Registry {
     for (const subscribed of registration.streams) {
       subscribed.fanOut.leave(registration.member);
       subscribed.recovering.delete(connection);
+      this.#options.receipts.end(connection, subscribed);
       this.#options.streams.release(subscribed);
     }
     return true;

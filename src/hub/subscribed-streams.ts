@@ -19,6 +19,8 @@ interface Callbacks {
   readonly createFanOut: () => FanOut;
   /** The history does not reach back to the members' position: they must be closed to resume. */
   readonly lost: (subscribed: SubscribedStream) => void;
+  /** A live-only message is handed to connections. */
+  readonly live?: (message: Message) => void;
 }
 
 /**
@@ -155,6 +157,7 @@ export class SubscribedStreams {
       stream,
       fanOut: this.#callbacks.createFanOut(),
       recovering: new Set(),
+      receivers: new Map(),
       tail: undefined,
       position: undefined,
       recent: [],
@@ -225,8 +228,11 @@ export class SubscribedStreams {
   }
 
   /** Live-only messages have no place among the others, so nobody's recovery needs to be waited for. */
-  #deliverLive({ fanOut, recovering }: SubscribedStream, message: Message): void {
-    if (!fanOut.isFull) fanOut.push(message);
+  #deliverLive({ fanOut, recovering, receivers }: SubscribedStream, message: Message): void {
+    if (!fanOut.isFull) {
+      if (receivers.size > 0) this.#callbacks.live?.(message);
+      fanOut.push(message);
+    }
     for (const connection of recovering) connection.deliver(Delivery.of(message));
   }
 

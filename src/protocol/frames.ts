@@ -62,7 +62,8 @@ export interface ErrorFrame {
  * - `unknown_type`: `type` names no frame
  * - `unsupported`: a frame that this service has nothing to do with, such as `message` where no `onMessage` is set
  * - `unauthorized`, `forbidden`: the token of an `auth` frame is not valid, or is of another user
- * - `not_found`: a reply to a request that is over, or that was not put to this connection
+ * - `not_found`: an ack of a message that was never sent to this connection; a reply to a request that is over, or that was
+ *   not put to this connection
  * - `failed`: the service's `onMessage` threw, or the token could not be checked
  */
 export type FrameErrorCode =

@@ -184,7 +184,8 @@ describe("frames", () => {
   it("ignores members that it does not know", async () => {
     const { port, call } = await startService();
     const client = await TestClient.welcomed(port, "alice");
-    client.send({ type: "ack", id: "b-x-1", whatever: 1 });
+    await call("POST", "/broadcast", { data: 1 });
+    client.send({ type: "ack", id: (await client.next())["id"], whatever: 1 });
     await barrier(client, call);
   });
 
@@ -192,9 +193,10 @@ describe("frames", () => {
     const { port } = await startService();
     const client = await TestClient.welcomed(port, "alice");
     for (let n = 0; n < 9; n++) client.send("x");
+    // Well-formed, although there is no such message.
     client.send({ type: "ack", id: "b-x-1" });
     for (let n = 0; n < 9; n++) client.send("x");
-    await client.take(18);
+    await client.take(19);
     client.send("x");
     expect((await client.closed).code).toBe(1008);
   });

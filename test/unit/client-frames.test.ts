@@ -11,8 +11,9 @@ import { FakeConnection } from "../support/fake-connection.ts";
 const client: Client = { connection: "c1", user: "alice", transport: "ws", remote: "192.0.2.1", disconnect: () => {} };
 const connection = new FakeConnection("alice");
 const renew = vi.fn<Hub["renew"]>();
+const ack = vi.fn<Hub["receipts"]["ack"]>();
 const reply = vi.fn<Hub["requests"]["reply"]>();
-const hub = { clientOf: () => client, renew, requests: { reply } } as unknown as Hub;
+const hub = { clientOf: () => client, renew, requests: { reply }, receipts: { ack } } as unknown as Hub;
 
 function handle(frame: ClientFrame, onMessage?: OnMessage, logs: string[] = [], authenticator?: Authenticator) {
   const log = createLog("debug", { write: (line: string) => void logs.push(line) });
@@ -20,8 +21,12 @@ function handle(frame: ClientFrame, onMessage?: OnMessage, logs: string[] = [], 
 }
 
 describe("handleClientFrame", () => {
-  it("takes acks in silence", async () => {
-    expect(await handle({ type: "ack", id: "b-e1-1", ref: 1 })).toBeUndefined();
+  it("hands acks to the receipts, and gives their answer back", async () => {
+    const frame: ClientFrame = { type: "ack", id: "b-e1-1", ref: 1 };
+    expect(await handle(frame)).toBeUndefined();
+    ack.mockReturnValueOnce(frameError("not_found", "none", 1));
+    expect(await handle(frame)).toEqual(frameError("not_found", "none", 1));
+    expect(ack).toHaveBeenCalledWith(connection, frame);
   });
 
   it("hands replies to the requests, and gives their answer back", async () => {
