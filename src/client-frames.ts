@@ -52,7 +52,7 @@ export async function handleClientFrame(
   connection: Connection,
   context: FrameContext,
 ): Promise<ServerFrame | undefined> {
-  if (frame.type === "ack") return undefined;
+  if (frame.type === "ack") return context.hub.receipts.ack(connection, frame);
   if (frame.type === "subscribe") return subscribe(frame, connection, context);
   if (frame.type === "unsubscribe") return unsubscribe(frame, connection, context);
   if (frame.type === "reply") return context.hub.requests.reply(connection, frame);

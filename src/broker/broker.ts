@@ -80,6 +80,8 @@ export interface HistoryPage {
   readonly last: number;
   /** Offset up to which the page tells everything; the next page begins behind it. Equal to `last` on the last page. */
   readonly reaches: number;
+  /** Offset up to which the stream was acked, as far as that is kept; 0: not at all in this epoch. */
+  readonly acked: number;
   /** Messages in offset order, oldest first. Those whose time is over are left out. */
   readonly messages: readonly Message[];
 }
@@ -190,6 +192,15 @@ export interface Broker {
    * @param limit most messages to return, 1 or more
    */
   history(stream: Stream, after: number, limit: number): Promise<HistoryPage>;
+
+  /** The stream that has, or had, this epoch; undefined when that is not known, or not any more. */
+  streamOf(epoch: string): Promise<Stream | undefined>;
+
+  /**
+   * Keeps how far a stream was acked, as long as its offsets are known. Does nothing when it was further already, or is in
+   * another epoch.
+   */
+  keepAcked(stream: Stream, position: Position): Promise<void>;
 
   /**
    * Asks every replica subscribed to a stream, this one included if it is, and waits until all have answered, one has given

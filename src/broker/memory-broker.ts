@@ -20,6 +20,7 @@ import { MemoryReminders } from "./memory-reminders.ts";
 import { ownBytes } from "./own-bytes.ts";
 import { PendingQuestions } from "./pending-questions.ts";
 import { PublishLimit } from "./publish-limit.ts";
+import { bytesOf, type Entry, indexBehind, newHistory, type StreamHistory } from "./stream-history.ts";
 import { UserTopics } from "./user-topics.ts";
 
 /** Settings of {@link MemoryBroker}. */
@@ -28,33 +29,8 @@ export interface MemoryBrokerOptions extends BrokerOptions {
   readonly memoryHistoryBytes: number;
 }
 
-/** What a stored message costs beside its body: objects, id, queue slots. */
-const entryOverheadBytes = 512;
-
 /** Streams that are remembered; of those that nobody is subscribed to the longest unused go first, history and all. */
 const maxStreams = 500_000;
-
-/** A message in history. */
-interface Entry extends Message {
-  readonly position: Position;
-  readonly log: StreamHistory;
-  stored: boolean;
-}
-
-/** One stream's life in this process. */
-interface StreamHistory {
-  /** Shared by all of its messages. */
-  readonly stream: Stream;
-  readonly epoch: string;
-  offset: number;
-  /** The newest offset that is kept no longer although it mattered. */
-  lost: number;
-  /** Oldest first; those that a newer one with their collapse key has replaced stand on for a while, not stored. */
-  readonly entries: Fifo<Entry>;
-  storedCount: number;
-  /** The newest entry of each collapse key; most streams have none. */
-  collapsing: Map<string, Entry> | undefined;
-}
 
 /** The broker of one process that does everything in memory: as complete as Redis, gone when the process ends. */
 export class MemoryBroker implements Broker {
@@ -62,6 +38,8 @@ export class MemoryBroker implements Broker {
   readonly #options: MemoryBrokerOptions;
   /** In order of use, so that the longest unused stand first. */
   readonly #logs = new Map<string, StreamHistory>();
+  /** The same, by their epochs. */
+  readonly #epochs = new Map<string, StreamHistory>();
   readonly #subscribed = new Set<string>();
   /** Every stored message, oldest first, among others already dropped from their log. */
   readonly #ages = new Fifo<Entry>();
@@ -148,7 +126,16 @@ export class MemoryBroker implements Broker {
       }
       if (entry.stored && (entry.expiresAtMs === 0 || entry.expiresAtMs > now)) messages.push(entry);
     }
-    return { epoch: log.epoch, first: log.lost + 1, last: log.offset, reaches, messages };
+    return { epoch: log.epoch, first: log.lost + 1, last: log.offset, reaches, acked: log.acked, messages };
+  }
+
+  async streamOf(epoch: string): Promise<Stream | undefined> {
+    return this.#epochs.get(epoch)?.stream;
+  }
+
+  async keepAcked(stream: Stream, { epoch, offset }: Position): Promise<void> {
+    const log = this.#logs.get(stream.key);
+    if (log?.epoch === epoch) log.acked = Math.max(log.acked, offset);
   }
 
   async ask(stream: Stream, question: unknown, options?: AskOptions): Promise<Answers> {
@@ -238,8 +225,12 @@ export class MemoryBroker implements Broker {
   #log(stream: Stream): StreamHistory {
     let log = this.#logs.get(stream.key);
     if (log && this.#subscribed.has(stream.key)) return log;
-    if (log) this.#logs.delete(stream.key);
-    else log = newHistory(stream);
+    if (log) {
+      this.#logs.delete(stream.key);
+    } else {
+      log = newHistory(stream);
+      this.#epochs.set(log.epoch, log);
+    }
     this.#logs.set(stream.key, log);
     if (this.#logs.size > maxStreams) this.#forgetUnused();
     return log;
@@ -281,30 +272,11 @@ export class MemoryBroker implements Broker {
       this.#logs.delete(key);
       if (!this.#subscribed.has(key)) {
         while (log.storedCount > 0) this.#dropOldest(log);
+        this.#epochs.delete(log.epoch);
         return;
       }
       this.#logs.set(key, log);
       if (++looks === 100) return;
     }
   }
-}
-
-function newHistory(stream: Stream): StreamHistory {
-  return { stream, epoch: newEpoch(), offset: 0, lost: 0, entries: new Fifo(), storedCount: 0, collapsing: undefined };
-}
-
-function bytesOf({ body }: Entry): number {
-  return body.length + entryOverheadBytes;
-}
-
-/** Index of the first entry behind an offset; entries stand in the order of their offsets, with holes. */
-function indexBehind(entries: Fifo<Entry>, after: number): number {
-  let low = 0;
-  let high = entries.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((entries.at(middle)?.position.offset ?? 0) > after) high = middle;
-    else low = middle + 1;
-  }
-  return low;
 }

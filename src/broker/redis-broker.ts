@@ -1,4 +1,5 @@
 import { BelfryError } from "../errors.ts";
+import type { Position } from "../protocol/positions.ts";
 import type { Stream } from "../protocol/streams.ts";
 import type {
   Answers,
@@ -62,7 +63,7 @@ export class RedisBroker implements Broker {
   constructor(options: RedisBrokerOptions) {
     this.#options = options;
     this.#nodes = createRedisNodes(options, this.#questions, () => this.#malformed());
-    this.#store = new RedisStore(options);
+    this.#store = new RedisStore(options, this.#nodes);
     this.#subscriptions = new RedisSubscriptions(this.#nodes, this.#store);
     const { redisPrefix, historyTtlSeconds } = options;
     this.reminders = new RedisReminders(`${redisPrefix}:reminders`, 1000 * historyTtlSeconds, (...operation) =>
@@ -151,6 +152,15 @@ export class RedisBroker implements Broker {
     return this.#run("history", this.#store.channelOf(stream), (node) =>
       this.#store.history(node, stream, after, limit, () => this.#malformed()),
     );
+  }
+
+  async streamOf(epoch: string): Promise<Stream | undefined> {
+    return this.#run("find", this.#store.epochKeyOf(epoch), (node) => this.#store.streamOf(node, epoch));
+  }
+
+  async keepAcked(stream: Stream, position: Position): Promise<void> {
+    const channel = this.#store.channelOf(stream);
+    await this.#run("acked", channel, (node) => this.#store.keepAcked(node, stream, position));
   }
 
   async ask(stream: Stream, question: unknown, options?: AskOptions): Promise<Answers> {

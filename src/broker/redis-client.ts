@@ -3,6 +3,7 @@ import { endOfTurn } from "../end-of-turn.ts";
 import { BelfryError } from "../errors.ts";
 import type { RedisHost, RedisTarget } from "../redis-url.ts";
 import {
+  ackedScript,
   claimScript,
   historyScript,
   type PublishCommand,
@@ -39,7 +40,8 @@ interface Scripts {
   belfryPosition(...args: Arguments): Promise<[epoch: string, offset: number, ts: number, subscribers: number]>;
   belfryHistoryBuffer(
     ...args: Arguments
-  ): Promise<[epoch: Buffer, last: number, lost: number, entries: RedisStreamEntry[]]>;
+  ): Promise<[epoch: Buffer, last: number, lost: number, entries: RedisStreamEntry[], acked: Buffer]>;
+  belfryAcked(...args: Arguments): Promise<void>;
 }
 
 /** A connection to Redis that can call the scripts. */
@@ -87,6 +89,7 @@ export function createRedisClient(target: RedisTarget, name: string, node?: Redi
   client.defineCommand("belfryTakeDue", { numberOfKeys: 1, lua: takeDueScript });
   client.defineCommand("belfryPosition", { numberOfKeys: 2, lua: positionScript(publish) });
   client.defineCommand("belfryHistory", { numberOfKeys: 2, lua: historyScript });
+  client.defineCommand("belfryAcked", { numberOfKeys: 1, lua: ackedScript });
   writeTogether(client);
   return client as RedisClient;
 }

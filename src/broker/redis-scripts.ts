@@ -13,7 +13,8 @@ const numberOfSubscribers = (publish: PublishCommand) => (publish === "PUBLISH" 
  *
  * - its meta, a hash. `epoch`; `line`: the first epoch, which stays when a part of the stream is lost and the epoch changes;
  *   `offset` of the newest message; `lost`: the newest offset that history no longer holds although it mattered, behind it
- *   everything is there; `held`: the first offset that nobody may see yet, and `holder`: the master that holds it back
+ *   everything is there; `held`: the first offset that nobody may see yet, and `holder`: the master that holds it back;
+ *   `acked`: EPOCH-OFFSET up to which its user has acked it
  * - its log, a stream: entry id OFFSET-0, fields m (the record) and c (its collapse key)
  * - the newest offset of each collapse key, a hash
  * - a record for each idempotency key, a hash: fingerprint; source: the line, or the source of a live-only message; number;
@@ -226,13 +227,27 @@ return { epoch, last, newest and tonumber(string.match(newest[2][2], '^%d+')) or
  *
  * - KEYS: meta, log
  * - ARGV: first offset wanted, most entries, epoch to use if there is none, meta ms
- * - returns: epoch, newest offset that may be seen, newest offset lost, entries as XRANGE returns them
+ * - returns: epoch, newest offset that may be seen, newest offset lost, entries as XRANGE returns them, `acked`
  */
 export const historyScript = `${metaVariables}${readMeta("ARGV[3]")}
 redis.pcall('PEXPIRE', KEYS[1], ARGV[4])
 if held then last = held - 1 end
 if redis.call('EXISTS', KEYS[2]) == 0 then lost = last end
-return { epoch, last, lost, redis.call('XRANGE', KEYS[2], ARGV[1] .. '-0', last .. '-0', 'COUNT', ARGV[2]) }
+local entries = redis.call('XRANGE', KEYS[2], ARGV[1] .. '-0', last .. '-0', 'COUNT', ARGV[2])
+return { epoch, last, lost, entries, redis.call('HGET', KEYS[1], 'acked') or '' }
+`;
+
+/**
+ * Keeps how far a stream was acked, if it was not further, and is in the same epoch.
+ *
+ * - KEYS: meta
+ * - ARGV: epoch, offset
+ */
+export const ackedScript = `
+if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return end
+local epoch, offset = string.match(redis.call('HGET', KEYS[1], 'acked') or '', '^(%w+)-(%d+)$')
+if epoch == ARGV[1] and tonumber(offset) >= tonumber(ARGV[2]) then return end
+redis.call('HSET', KEYS[1], 'acked', ARGV[1] .. '-' .. ARGV[2])
 `;
 
 /**

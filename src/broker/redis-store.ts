@@ -1,5 +1,5 @@
 import { formatId, formatLiveId, newEpoch, type Position } from "../protocol/positions.ts";
-import { type Stream, userStream } from "../protocol/streams.ts";
+import { parseStreamKey, type Stream, userStream } from "../protocol/streams.ts";
 import {
   type BrokerOptions,
   type HistoryPage,
@@ -15,7 +15,9 @@ import {
 } from "./broker.ts";
 import { PublishLimit } from "./publish-limit.ts";
 import { type RedisClient, redisUnavailable } from "./redis-client.ts";
+import { RedisEpochs } from "./redis-epochs.ts";
 import type { RedisNode } from "./redis-node.ts";
+import type { RedisNodes } from "./redis-nodes.ts";
 import { decodeRecord, encodeRecord, readable } from "./redis-wire.ts";
 import { tooManyTopics } from "./user-topics.ts";
 
@@ -41,10 +43,14 @@ export class RedisStore {
   /** By the server that they count in. */
   readonly #limits = new WeakMap<RedisClient, PublishLimit>();
 
-  constructor(options: RedisStoreOptions) {
+  readonly #epochs: RedisEpochs;
+
+  /** @param nodes where the epochs are kept, each on the node that serves it */
+  constructor(options: RedisStoreOptions, nodes: RedisNodes) {
     this.#options = options;
     const { historyTtlSeconds, idempotencyTtlSeconds } = options;
     this.#metaTtlMs = Math.max(minMetaTtlMs, 1000 * historyTtlSeconds, 1000 * idempotencyTtlSeconds);
+    this.#epochs = new RedisEpochs(options.redisPrefix, this.#metaTtlMs, nodes);
   }
 
   /** The channel of a stream; what its keys begin with too. The braces keep them all on one node of a cluster. */
@@ -70,6 +76,8 @@ export class RedisStore {
     const isNothing = ({ outcome }: { outcome: string }) => outcome === "replayed";
     const reply = await (held ? held.write(publish, isNothing) : publish(commands));
     const { outcome, source, number } = reply;
+    // Awaited, so that whoever is told of the message finds it by its id.
+    if (reply.isNewEpoch) await this.#epochs.keep(stream, source);
     // An idempotency key belongs to one kind of message: another would have another body, and so another fingerprint.
     const id = live ? formatLiveId(source, number) : formatId(stream.scope, { epoch: source, offset: number });
     const receivers =
@@ -156,6 +164,7 @@ export class RedisStore {
       this.channelOf(stream),
       ...(known?.seen ?? []).flatMap((message) => [message.offset, message.ts]),
     );
+    void this.#epochs.keep(stream, epoch);
     return { epoch, offset, seen: ts > 0 ? [{ offset, ts }] : [], isElsewhere: subscribers > 1 };
   }
 
@@ -171,15 +180,11 @@ export class RedisStore {
     limit: number,
     onMalformed: () => void,
   ): Promise<HistoryPage> {
-    const reply = await commands.belfryHistoryBuffer(
-      ...this.#keys(stream),
-      after + 1,
-      limit,
-      newEpoch(),
-      this.#metaTtlMs,
-    );
-    const [epochBytes, last, lost, entries] = reply;
+    const newest = newEpoch();
+    const reply = await commands.belfryHistoryBuffer(...this.#keys(stream), after + 1, limit, newest, this.#metaTtlMs);
+    const [epochBytes, last, lost, entries, ackedBytes] = reply;
     const epoch = epochBytes.toString();
+    if (epoch === newest) void this.#epochs.keep(stream, epoch);
     const now = Date.now();
     const oldest = now - this.#options.historyTtlSeconds * 1000;
     const decoded: Message[] = [];
@@ -192,7 +197,25 @@ export class RedisStore {
     const aged = decoded.findLast(({ ts }) => ts <= oldest)?.position?.offset ?? 0;
     const first = Math.max(lost, aged) + 1;
     const end = entries.length === limit ? entries.at(-1) : undefined;
-    return { epoch, first, last, reaches: end ? Number(offsetOf(end[0])) : last, messages };
+    const reaches = end ? Number(offsetOf(end[0])) : last;
+    const [ackedEpoch, acked] = ackedBytes.toString().split("-");
+    return { epoch, first, last, reaches, acked: ackedEpoch === epoch ? Number(acked) : 0, messages };
+  }
+
+  /** See {@link Broker.keepAcked}. */
+  async keepAcked({ commands }: RedisNode, stream: Stream, { epoch, offset }: Position): Promise<void> {
+    const [meta] = this.#keys(stream);
+    await commands.belfryAcked(meta, epoch, offset);
+  }
+
+  /** The key by which the stream of an epoch is found. */
+  epochKeyOf(epoch: string): string {
+    return this.#epochs.keyOf(epoch);
+  }
+
+  /** See {@link Broker.streamOf}. */
+  async streamOf({ commands }: RedisNode, epoch: string): Promise<Stream | undefined> {
+    return parseStreamKey((await commands.get(this.epochKeyOf(epoch))) ?? "");
   }
 
   async #publish(
@@ -204,10 +227,11 @@ export class RedisStore {
   ) {
     const { live, idempotency, collapse = "" } = publication;
     const { historySize, historyTtlSeconds, idempotencyTtlSeconds } = this.#options;
+    const newest = newEpoch();
     const [outcome, source, number, receivers] = await client.belfryPublish(
       ...this.#publishKeys(stream, idempotency),
       this.channelOf(stream),
-      newEpoch(),
+      newest,
       encodeRecord(publication),
       historySize,
       historyTtlSeconds * 1000,
@@ -222,7 +246,7 @@ export class RedisStore {
     );
     if (outcome === "conflict") throw idempotencyConflict();
     if (outcome === "full") throw redisUnavailable("too many messages wait for replicas of Redis");
-    return { outcome, source, number, receivers };
+    return { outcome, source, number, receivers, isNewEpoch: source === newest };
   }
 
   async #release(

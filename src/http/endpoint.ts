@@ -111,8 +111,9 @@ function signalOf(response: ServerResponse): AbortSignal {
 }
 
 function queryOf({ url = "" }: IncomingMessage, { query }: Route): Readonly<Record<string, string>> {
-  if (!query) return {};
-  const given = Object.fromEntries(new URLSearchParams(url.slice(url.indexOf("?") + 1 || url.length)));
+  // No parameter must be given, so nothing is parsed for most calls.
+  if (!query || !url.includes("?")) return {};
+  const given = Object.fromEntries(new URLSearchParams(url.slice(url.indexOf("?") + 1)));
   return validate(query, given, "the query") as Readonly<Record<string, string>>;
 }
 

@@ -1,7 +1,9 @@
 import type { Message } from "../broker/broker.ts";
+import { BelfryError } from "../errors.ts";
 import type { Hub } from "../hub/hub.ts";
 import { parseId } from "../protocol/positions.ts";
 import { broadcastStream, type Scope, type Stream, topicStream, userStream } from "../protocol/streams.ts";
+import { foundMessageSchema } from "./receipt-schemas.ts";
 import type { Answer, Call, Route } from "./route.ts";
 import { historyAnswerSchema, historyQuerySchema } from "./schemas.ts";
 
@@ -26,6 +28,15 @@ export function historyRoutes(hub: Hub): Route[] {
     route("/broadcast", "broadcasts", "broadcast", () => broadcastStream),
     route("/users/:id/messages", "a user's messages", "user", ({ params }) => userStream(params["id"] ?? "")),
     route("/topics/:topic/messages", "a topic", "topic", ({ params }) => topicStream(params["topic"] ?? "")),
+    {
+      method: "get",
+      path: "/messages/:id",
+      summary: "Read one message, and who has acked it.",
+      right: "read",
+      answer: { status: 200, description: "The message.", schema: foundMessageSchema },
+      problems: { 404: "There is no such message in history, or not any more." },
+      handle: ({ params }) => readMessage(hub, params["id"] ?? ""),
+    },
   ];
 }
 
@@ -37,6 +48,16 @@ async function readHistory(hub: Hub, stream: Stream, { query }: Call): Promise<A
   const { epoch, first, last } = page;
   // The messages are written as they are stored, so that their data is what was sent.
   const body = `{"epoch":"${epoch}","first":${first},"last":${last},"messages":[${messages.join(",")}]}`;
+  return { status: 200, body, contentType: "application/json" };
+}
+
+async function readMessage(hub: Hub, id: string): Promise<Answer> {
+  const found = await hub.receipts.find(id);
+  if (!found) throw new BelfryError("not_found", "there is no such message in history, or not any more");
+  const { message, acked, acks } = found;
+  // All of the frame but its last brace.
+  const fields = message.body.toString("utf8", 0, message.body.length - 1);
+  const body = `{"id":"${message.id}",${fields},"acked":${acked},"acks":${JSON.stringify(acks)}}`;
   return { status: 200, body, contentType: "application/json" };
 }
 

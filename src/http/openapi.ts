@@ -85,9 +85,11 @@ function reference(schema: z.ZodType): Json {
 }
 
 function describeRoute(route: Route): Json {
-  const { status, description, schema } = route.answer;
-  const content = schema && { content: { "application/json": { schema: reference(schema) } } };
-  const responses: Record<string, Json> = { [status]: { description, ...content } };
+  const responses: Record<string, Json> = {};
+  for (const { status, description, schema } of [route.answer, ...(route.otherAnswer ? [route.otherAnswer] : [])]) {
+    const content = schema && { content: { "application/json": { schema: reference(schema) } } };
+    responses[status] = { description, ...content };
+  }
   const problem = { "application/problem+json": { schema: reference(answers.problem) } };
   for (const [code, when] of Object.entries(problems(route))) responses[code] = { description: when, content: problem };
   const parameters: Json[] = [...route.path.matchAll(/:(\w+)/g)].map(([, name]) => ({

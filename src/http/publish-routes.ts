@@ -7,6 +7,7 @@ import type { Receipt } from "../hub/publisher.ts";
 import { memberSpan, memberSpansOfEach, type Span } from "../protocol/raw-json.ts";
 import { broadcastStream, type Stream, topicStream, userStream } from "../protocol/streams.ts";
 import { envelopeBytes } from "./body.ts";
+import { acksSchema, batchQuerySchema, waitQuerySchema } from "./receipt-schemas.ts";
 import { requestRoute } from "./request-route.ts";
 import type { Answer, Call, Route } from "./route.ts";
 import {
@@ -25,6 +26,9 @@ const replayedHeaders = { "Idempotency-Replayed": "true" };
 const largestInBatch = 128;
 const minBatchBytes = 1024 * 1024;
 
+/** How long acks are waited for when the caller does not say, in ms. */
+const defaultAckTimeoutMs = 5000;
+
 type Fields = z.output<typeof messageSchema>;
 type Batch = z.output<typeof batchSchema>;
 
@@ -35,44 +39,39 @@ export function publishRoutes(hub: Hub, maxPayloadBytes: number): Route[] {
     maxBytes: maxPayloadBytes + envelopeBytes,
     countMessages: () => 1,
   };
-  const answer = { status: 202, description: "Stored, and on its way.", schema: answers.receipt };
-  const publish = async (stream: Stream, { body, text, idempotency }: Call) => {
-    const { id, receivers, replayed } = await hub.send(stream, draftOf(body as Fields, text, undefined, idempotency));
-    return { status: 202, body: { id, receivers }, headers: replayed ? replayedHeaders : undefined };
-  };
+  const shared = {
+    method: "post",
+    right: "publish",
+    query: waitQuerySchema,
+    body,
+    answer: { status: 202, description: "Stored, and on its way.", schema: answers.receipt },
+    otherAnswer: { status: 200, description: "With wait=ack: who has acked it.", schema: acksSchema },
+  } as const;
   return [
     {
-      method: "post",
+      ...shared,
       path: "/broadcast",
       summary: "Send a message to everyone.",
-      right: "publish",
-      body,
-      answer,
-      handle: (call) => publish(broadcastStream, call),
+      handle: (call) => publish(hub, broadcastStream, call),
     },
     {
-      method: "post",
+      ...shared,
       path: "/users/:id/messages",
       summary: "Send a message to one user, on all of the user's connections.",
-      right: "publish",
-      body,
-      answer,
-      handle: (call) => publish(userStream(call.params["id"] ?? ""), call),
+      handle: (call) => publish(hub, userStream(call.params["id"] ?? ""), call),
     },
     {
-      method: "post",
+      ...shared,
       path: "/topics/:topic/messages",
       summary: "Send a message to the subscribers of a topic.",
-      right: "publish",
-      body,
-      answer,
-      handle: (call) => publish(topicStream(call.params["topic"] ?? ""), call),
+      handle: (call) => publish(hub, topicStream(call.params["topic"] ?? ""), call),
     },
     {
       method: "post",
       path: "/batch",
       summary: "Send many messages, each on its own: one that is wrong does not keep the others back.",
       right: "publish",
+      query: batchQuerySchema,
       body: {
         schema: batchSchema,
         maxBytes: Math.max(minBatchBytes, largestInBatch * maxPayloadBytes),
@@ -83,6 +82,15 @@ export function publishRoutes(hub: Hub, maxPayloadBytes: number): Route[] {
     },
     requestRoute(hub, maxPayloadBytes),
   ];
+}
+
+async function publish(hub: Hub, stream: Stream, { body, text, query, idempotency, hungUp }: Call): Promise<Answer> {
+  const { id, receivers, replayed } = await hub.send(stream, draftOf(body as Fields, text, undefined, idempotency));
+  const headers = replayed ? replayedHeaders : undefined;
+  if (query["wait"] === undefined) return { status: 202, body: { id, receivers }, headers };
+  const timeoutMs = Number(query["timeout"] ?? defaultAckTimeoutMs);
+  const acks = await hub.receipts.wait(stream, id, timeoutMs, hungUp());
+  return { status: 200, body: { id, ...acks }, headers };
 }
 
 /**

@@ -55,6 +55,8 @@ export interface Route {
   };
   /** What a successful call answers. */
   readonly answer: { readonly status: number; readonly description: string; readonly schema?: z.ZodType };
+  /** What it may answer instead, with another status. Default: nothing. */
+  readonly otherAnswer?: Route["answer"];
   /** Problems that it may answer beside those that follow from the above: by status, when. */
   readonly problems?: Readonly<Record<number, string>>;
   /** Undefined: it has answered by itself. */

@@ -214,22 +214,23 @@ export function historyQuerySchema(scope: Scope) {
   return z.object({ after, limit });
 }
 
+/** Members of a message in history. */
+export const storedMessage = {
+  id: z.string(),
+  scope: z.enum(["broadcast", "user", "topic"]),
+  topic: z.string().optional(),
+  event: z.string().optional(),
+  data: z.unknown(),
+  ts: z.int().meta({ description: "When it was published, in ms since the Unix epoch." }),
+};
+
 /** Answer of the calls that read history. */
 export const historyAnswerSchema = z
   .object({
     epoch: z.string(),
     first: z.int().meta({ description: "From this offset on nothing that still matters is missing." }),
     last: z.int().meta({ description: "Offset of the newest message ever published." }),
-    messages: z.array(
-      z.object({
-        id: z.string(),
-        scope: z.enum(["broadcast", "user", "topic"]),
-        topic: z.string().optional(),
-        event: z.string().optional(),
-        data: z.unknown(),
-        ts: z.int().meta({ description: "When it was published, in ms since the Unix epoch." }),
-      }),
-    ),
+    messages: z.array(z.object(storedMessage)),
   })
   .meta({ id: "History" });
 

@@ -15,6 +15,7 @@ import { type MessageDraft, type MessageOptions, toJson } from "./messages.ts";
 import { Presence } from "./presence.ts";
 import { Publisher, type PublisherOptions, type Receipt } from "./publisher.ts";
 import type { ConnectionInfo, PostedFrame, ReplicaStats, TopicInfo } from "./questions.ts";
+import { Receipts } from "./receipts.ts";
 import { Registry } from "./registry.ts";
 import { type Reply, type RequestOptions, Requests, type RequestsOptions } from "./requests.ts";
 import { type Revocation, Revocations } from "./revocations.ts";
@@ -66,6 +67,8 @@ export class Hub extends ClientEvents {
   readonly userTopics: UserTopics;
   /** Questions to users that somebody waits for the answer to; see {@link request}. */
   readonly requests: Requests;
+  /** Who has handled which message. */
+  readonly receipts: Receipts;
   readonly #options: HubOptions;
   readonly #broker: Broker;
   readonly #streams: SubscribedStreams;
@@ -99,12 +102,17 @@ export class Hub extends ClientEvents {
       }),
     });
     this.requests = new Requests(options, (stream) => this.#connectionsTo(stream));
+    this.receipts = new Receipts(options.broker, {
+      get: (stream) => this.#streams.get(stream),
+      streamsOf: (connection) => this.#registry.streamsOf(connection),
+    });
     const fanOutOptions = {
       sweeper: new Sweeper(),
       maxPassBytes: options.maxPassBytes,
       onDelivered: (messages: readonly Message[], connections: number) => this.#delivered(messages, connections),
     };
     this.#streams = new SubscribedStreams(options.broker, options.log, {
+      live: (message) => this.receipts.handedLive(message),
       createFanOut: () => new FanOut(fanOutOptions),
       lost: (subscribed) => {
         for (const connection of connectionsTo(subscribed)) connection.close("position_lost");
@@ -118,6 +126,7 @@ export class Hub extends ClientEvents {
       reader: new HistoryReader(options.broker),
       presence: this.#presence,
       revocations: this.#revocations,
+      receipts: this.receipts,
     };
     this.#rosters = new Rosters({
       ...options,
@@ -138,7 +147,9 @@ export class Hub extends ClientEvents {
     this.#broker.start({
       onMessage: (message) => this.#streams.accept(message),
       onQuestion: (stream, question) =>
-        this.requests.answer(stream, question) ?? this.#presence.answer(stream, question),
+        this.requests.answer(stream, question) ??
+        this.receipts.answer(stream, question) ??
+        this.#presence.answer(stream, question),
       onExternalPublish: (payload) => this.#options.onExternalPublish?.(payload),
       onConnected: (streams) => {
         void this.#streams.resubscribe(streams);
@@ -318,6 +329,7 @@ export class Hub extends ClientEvents {
     this.#revocations.close();
     this.#rosters.close();
     this.requests.close();
+    await this.receipts.close();
     await this.#broker.close();
   }
 

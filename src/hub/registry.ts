@@ -8,8 +8,9 @@ import type { HistoryReader } from "./history-reader.ts";
 import { Member } from "./member.ts";
 import type { Presence } from "./presence.ts";
 import type { ConnectionInfo } from "./questions.ts";
+import type { Receipts } from "./receipts.ts";
 import type { Revocations } from "./revocations.ts";
-import { connectionsTo } from "./subscribed-stream.ts";
+import { connectionsTo, type SubscribedStream } from "./subscribed-stream.ts";
 import type { SubscribedStreams } from "./subscribed-streams.ts";
 import { Subscription } from "./subscription.ts";
 import type { Topics } from "./topics.ts";
@@ -23,6 +24,7 @@ export interface RegistryOptions {
   readonly revocations: Revocations;
   readonly topics: Topics;
   readonly userTopics: UserTopics;
+  readonly receipts: Receipts;
   /** Connections of one user, over all replicas. */
   readonly maxConnectionsPerUser: number;
   /** What happens to one more: it is turned away, or takes the place of the oldest. */
@@ -55,6 +57,14 @@ export class Registry {
     return this.#registrations.size;
   }
 
+  /** The streams that a connection listens to; none when it is not registered. */
+  streamsOf(connection: Connection): readonly SubscribedStream[] {
+    const registration = this.#registrations.get(connection);
+    if (!registration) return [];
+    const topics = this.#options.topics.streamsOf(registration.member);
+    return [...registration.streams.map(({ subscribed }) => subscribed), ...topics];
+  }
+
   /** See {@link Hub.admit}. */
   async admit(credentials: Credentials, since: Resumption): Promise<Admission> {
     const { streams: all, reader, presence, revocations } = this.#options;
@@ -82,14 +92,14 @@ export class Registry {
   /** See {@link Hub.register}. */
   register(connection: Connection, admission: Admission): boolean {
     if (!this.#makeRoom(connection, admission)) return false;
-    const { onResume, reader, userTopics } = this.#options;
+    const { onResume, reader, receipts, userTopics } = this.#options;
     const member = new Member(connection);
     const subscriptions: Subscription[] = [];
     this.#registrations.set(connection, { member, streams: admission.streams, subscriptions });
     connection.welcome(welcomeOf(admission));
     for (const admitted of admission.streams) {
       if (admitted.plan) onResume?.(admitted.plan.recovered);
-      subscriptions.push(new Subscription(member, admitted, reader));
+      subscriptions.push(new Subscription(member, admitted, { reader, receipts }));
       // Slow already: it was unregistered meanwhile.
       if (connection.gone) for (const subscription of subscriptions) subscription.end();
     }

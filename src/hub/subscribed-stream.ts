@@ -3,6 +3,7 @@ import type { Position } from "../protocol/positions.ts";
 import type { Stream } from "../protocol/streams.ts";
 import type { Connection } from "./connection.ts";
 import type { FanOut } from "./fan-out.ts";
+import type { Receiver } from "./receiver.ts";
 import type { Tail } from "./tail.ts";
 
 /** A stream that this replica is subscribed to, for the connections that listen to it. */
@@ -12,6 +13,8 @@ export interface SubscribedStream {
   readonly fanOut: FanOut;
   /** For those that are still being given what they missed. */
   readonly recovering: Set<{ readonly connection: Connection }>;
+  /** All of them, and how far each has acked. */
+  readonly receivers: Map<Connection, Receiver>;
   /** The newest messages, while somebody recovers. */
   tail: Tail | undefined;
   /** The last message that was handed to the fan-out; undefined until the broker has said where the stream stands. */

@@ -21,6 +21,8 @@ interface Callbacks {
   readonly lost: (subscribed: SubscribedStream) => void;
   /** See {@link SubscribedStream.onGiven}; of users' streams. */
   readonly given?: ((messages: readonly Message[]) => void) | undefined;
+  /** A live-only message is handed to connections. */
+  readonly live?: (message: Message) => void;
 }
 
 /**
@@ -157,6 +159,7 @@ export class SubscribedStreams {
       stream,
       fanOut: this.#callbacks.createFanOut(),
       recovering: new Set(),
+      receivers: new Map(),
       tail: undefined,
       position: undefined,
       recent: [],
@@ -228,8 +231,11 @@ export class SubscribedStreams {
   }
 
   /** Live-only messages have no place among the others, so nobody's recovery needs to be waited for. */
-  #deliverLive({ fanOut, recovering }: SubscribedStream, message: Message): void {
-    if (!fanOut.isFull) fanOut.push(message);
+  #deliverLive({ fanOut, recovering, receivers }: SubscribedStream, message: Message): void {
+    if (!fanOut.isFull) {
+      if (receivers.size > 0) this.#callbacks.live?.(message);
+      fanOut.push(message);
+    }
     for (const { connection } of recovering) connection.deliver(Delivery.of(message));
   }
 

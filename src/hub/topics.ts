@@ -8,8 +8,10 @@ import { admitTo } from "./admission.ts";
 import type { Connection } from "./connection.ts";
 import type { HistoryReader } from "./history-reader.ts";
 import type { Member } from "./member.ts";
+import type { Receipts } from "./receipts.ts";
 import type { Roster } from "./roster.ts";
 import type { Rosters } from "./rosters.ts";
+import type { SubscribedStream } from "./subscribed-stream.ts";
 import type { SubscribedStreams } from "./subscribed-streams.ts";
 import { Subscription } from "./subscription.ts";
 
@@ -34,6 +36,7 @@ export interface TopicsOptions {
   readonly streams: SubscribedStreams;
   readonly reader: HistoryReader;
   readonly rosters: Rosters;
+  readonly receipts: Receipts;
   /** A registered connection as a member of streams. */
   readonly memberOf: (connection: Connection) => Member | undefined;
   /** Topics of one connection, and of those that a user is subscribed to. */
@@ -142,6 +145,12 @@ export class Topics {
     return [...(entries ?? [])].flatMap(([topic, { isOfUser }]) => (isOfUser ? topic : []));
   }
 
+  /** The streams of the topics that a connection listens to. */
+  streamsOf(member: Member): SubscribedStream[] {
+    const entries = this.#entries.get(member)?.values() ?? [];
+    return [...entries].flatMap(({ subscription }) => subscription?.subscribed ?? []);
+  }
+
   /** Puts a connection into a topic that its user is subscribed to; `sinceIn` as for {@link admitTo}. Rejects with BelfryError. */
   async enterAsUser(
     connection: Connection,
@@ -224,7 +233,7 @@ export class Topics {
     sinceIn: (epoch: string) => Since | undefined,
     ref?: FrameRef,
   ): Promise<void> {
-    const { streams, reader, rosters, onResume } = this.#options;
+    const { streams, reader, receipts, rosters, onResume } = this.#options;
     const { connection } = member;
     if (entry.subscription) {
       await entry.subscription.live();
@@ -245,7 +254,7 @@ export class Topics {
     }
     if (plan) onResume?.(plan.recovered);
     sendSubscribed(connection, topic, plan?.from ?? subscribed.position, { recovered: plan?.recovered, roster, ref });
-    entry.subscription = new Subscription(member, admitted, reader);
+    entry.subscription = new Subscription(member, admitted, { reader, receipts });
     this.#size++;
     entry.roster = roster;
     if (connection.user !== null) roster?.join(connection.user);

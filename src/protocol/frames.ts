@@ -67,7 +67,8 @@ export interface ErrorFrame {
  * - `unsupported`: a frame that this service has nothing to do with, such as `message` where there is neither `onMessage` nor a webhook
  * - `unauthorized`, `forbidden`: the token of an `auth` frame is not valid, or is of another user; `forbidden` too: the topic
  *   may not be subscribed to, or the user's subscription not be ended
- * - `not_found`: a reply to a request that is over, or that was not put to this connection
+ * - `not_found`: an ack of a message that was never sent to this connection; a reply to a request that is over, or that was
+ *   not put to this connection
  * - `too_many`: the connection has as many topics as it may have, or changes one too often
  * - `failed`: the service's `onMessage` threw, the backend is too slow to be told, or the token or the topic could not be looked
  *   up; it may be tried again

@@ -26,6 +26,13 @@ export function scopeLetter(scope: Scope): "b" | "u" | "t" {
 /** The one stream of all broadcasts. */
 export const broadcastStream: Stream = { scope: "broadcast", name: "", key: "b" };
 
+/** The stream that a key names; undefined when it names none. */
+export function parseStreamKey(key: string): Stream | undefined {
+  if (key === broadcastStream.key) return broadcastStream;
+  if (key.startsWith("u:")) return userStream(key.slice(2));
+  return key.startsWith("t:") ? topicStream(key.slice(2)) : undefined;
+}
+
 /** The stream of one user's messages. */
 export function userStream(user: string): Stream {
   return { scope: "user", name: user, key: `u:${user}` };

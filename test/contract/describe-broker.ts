@@ -424,6 +424,39 @@ export function describeBroker(name: string, world: BrokerWorld): void {
       expect(await asked).toEqual({ answers: ["yes"], replicas: 1 });
     });
 
+    it("knows the stream of an epoch, from its first message or its first subscription on", async () => {
+      const { broker } = await one();
+      for (const stream of [alice, topicStream("t:{1} ü")]) {
+        const { id } = await broker.publish(stream, publication());
+        expect(await broker.streamOf(parseId(id)?.epoch ?? "")).toEqual(stream);
+      }
+      const [standing] = await broker.subscribe([bob]);
+      const { epoch } = standing as { epoch: string };
+      await until(async () => (await broker.streamOf(epoch)) !== undefined);
+      expect(await broker.streamOf(epoch)).toEqual(bob);
+      expect(await broker.streamOf("0123456789ab")).toBeUndefined();
+    });
+
+    it("keeps how far a stream was acked, in its present epoch, and never less", async () => {
+      const { broker } = await one();
+      const acked = async () => (await broker.history(alice, 0, 1)).acked;
+      expect(await acked()).toBe(0);
+      const ids = [];
+      for (let n = 0; n < 11; n++) ids.push((await broker.publish(alice, publication())).id);
+      const epoch = parseId(ids[0] ?? "")?.epoch ?? "";
+      for (const [offset, known] of [
+        [2, 2],
+        [11, 11],
+        [9, 11],
+      ] as const) {
+        await broker.keepAcked(alice, { epoch, offset });
+        expect(await acked()).toBe(known);
+      }
+      await broker.keepAcked(alice, { epoch: "another", offset: 11 });
+      await broker.keepAcked(bob, { epoch: "another", offset: 11 });
+      expect([await acked(), (await broker.history(bob, 0, 1)).acked]).toEqual([11, 0]);
+    });
+
     it("can do its work", async () => {
       const { broker } = await one();
       await broker.check();

@@ -4,7 +4,7 @@ import type { Answers, BrokerHandler, Message, Publication } from "../../src/bro
 import { RedisBroker, type RedisBrokerOptions } from "../../src/broker/redis-broker.ts";
 import { releaseScript } from "../../src/broker/redis-scripts.ts";
 import { createLog } from "../../src/log.ts";
-import { userStream } from "../../src/protocol/streams.ts";
+import { broadcastStream, userStream } from "../../src/protocol/streams.ts";
 import { uniquePrefix, until } from "../support/service.ts";
 
 describe("RedisBroker", () => {
@@ -56,6 +56,34 @@ describe("RedisBroker", () => {
     const [after] = await broker.subscribe([alice], [before]);
     expect(await publish("k1")).toEqual({ ...first, id: `u-${after?.epoch}-1`, replayed: true });
     expect(await publish("k2")).toMatchObject({ id: `u-${after?.epoch}-2`, replayed: false });
+  });
+
+  it("keeps which stream an epoch belongs to for as long as the meta, and longer when it is subscribed to", async () => {
+    const alice = userStream("alice");
+    const { broker, redis, redisPrefix } = await start({ historyTtlSeconds: 60 });
+    const epoch = (await broker.publish(alice, publication())).id.split("-")[1];
+    const key = `${redisPrefix}:epoch:${epoch}`;
+    expect([await redis.get(key), await redis.ttl(key)]).toEqual(["u:alice", 30 * 86400]);
+    await redis.pexpire(key, 1000);
+    await broker.publish(alice, publication());
+    expect(await redis.ttl(key)).toBeLessThanOrEqual(1);
+    await broker.subscribe([alice]);
+    await until(async () => (await redis.ttl(key)) > 86400);
+    await broker.publish(broadcastStream, publication());
+    expect(await redis.keys(`${redisPrefix}:epoch:*`)).toEqual([key]);
+  });
+
+  it("forgets how far a stream was acked with its epoch", async () => {
+    const alice = userStream("alice");
+    const { broker, redis, redisPrefix } = await start();
+    for (let n = 0; n < 3; n++) await broker.publish(alice, publication());
+    const [before] = await broker.subscribe([alice]);
+    await broker.keepAcked(alice, { epoch: before?.epoch ?? "", offset: 3 });
+    await fallBack(redis, `${redisPrefix}:{u:alice}`, 2);
+    const [after] = await broker.subscribe([alice], [before]);
+    expect(await broker.history(alice, 0, 1)).toMatchObject({ epoch: after?.epoch, acked: 0 });
+    await broker.keepAcked(alice, { epoch: after?.epoch ?? "", offset: 1 });
+    expect((await broker.history(alice, 0, 1)).acked).toBe(1);
   });
 
   it("asks all replicas that are subscribed, each once, and is content with the first that knows", async () => {

@@ -11,16 +11,17 @@ import type {
 import { MemoryReminders } from "../../src/broker/memory-reminders.ts";
 import { UserTopics } from "../../src/broker/user-topics.ts";
 import { formatId, formatLiveId, type Position } from "../../src/protocol/positions.ts";
-import type { Stream } from "../../src/protocol/streams.ts";
+import { parseStreamKey, type Stream } from "../../src/protocol/streams.ts";
 
 /** A stream as the fake broker holds it. */
 interface FakeLog {
   epoch: string;
   offset: number;
+  acked: number;
   entries: Message[];
 }
 
-type Operation = "subscribe" | "history" | "publish";
+type Operation = "subscribe" | "history" | "publish" | "acked";
 
 /** Holds calls back. */
 interface Gate {
@@ -102,7 +103,7 @@ export class FakeBroker implements Broker {
 
   /** Loses a stream's history: it begins anew in another epoch. */
   lose(stream: Stream, epoch: string): void {
-    this.#logs.set(stream.key, { epoch, offset: 0, entries: [] });
+    this.#logs.set(stream.key, { epoch, offset: 0, acked: 0, entries: [] });
   }
 
   async claim(): Promise<void> {}
@@ -138,7 +139,17 @@ export class FakeBroker implements Broker {
     const first = entries[0]?.position?.offset ?? last + 1;
     const reaches = messages.length === limit ? (messages.at(-1)?.position?.offset ?? last) : last;
     await this.#enter("history", `${stream.key} ${after}`);
-    return { epoch, first, last, reaches, messages };
+    return { epoch, first, last, reaches, acked: this.#log(stream).acked, messages };
+  }
+
+  async streamOf(epoch: string): Promise<Stream | undefined> {
+    for (const [key, log] of this.#logs) if (log.epoch === epoch) return parseStreamKey(key);
+    return undefined;
+  }
+
+  async keepAcked(stream: Stream, { offset }: Position): Promise<void> {
+    await this.#enter("acked", `${stream.key} ${offset}`);
+    this.#log(stream).acked = offset;
   }
 
   async ask(stream: Stream, question: unknown, _options?: AskOptions): Promise<Answers> {
@@ -193,7 +204,7 @@ export class FakeBroker implements Broker {
   }
 
   #log(stream: Stream): FakeLog {
-    const log = this.#logs.get(stream.key) ?? { epoch: "e1", offset: 0, entries: [] };
+    const log = this.#logs.get(stream.key) ?? { epoch: "e1", offset: 0, acked: 0, entries: [] };
     this.#logs.set(stream.key, log);
     return log;
   }

@@ -13,8 +13,9 @@ const client: Client = { connection: "c1", user: "alice", transport: "ws", remot
 const connection = new FakeConnection("alice");
 const topicAccess = new TopicAccess({ authMode: "none" });
 const renew = vi.fn<Hub["renew"]>();
+const ack = vi.fn<Hub["receipts"]["ack"]>();
 const reply = vi.fn<Hub["requests"]["reply"]>();
-const hub = { clientOf: () => client, renew, requests: { reply } } as unknown as Hub;
+const hub = { clientOf: () => client, renew, requests: { reply }, receipts: { ack } } as unknown as Hub;
 
 function handle(frame: ClientFrame, onMessage?: OnMessage, logs: string[] = [], authenticator?: Authenticator) {
   const log = createLog("debug", { write: (line: string) => void logs.push(line) });
@@ -22,8 +23,12 @@ function handle(frame: ClientFrame, onMessage?: OnMessage, logs: string[] = [], 
 }
 
 describe("handleClientFrame", () => {
-  it("takes acks in silence", async () => {
-    expect(await handle({ type: "ack", id: "b-e1-1", ref: 1 })).toBeUndefined();
+  it("hands acks to the receipts, and gives their answer back", async () => {
+    const frame: ClientFrame = { type: "ack", id: "b-e1-1", ref: 1 };
+    expect(await handle(frame)).toBeUndefined();
+    ack.mockReturnValueOnce(frameError("not_found", "none", 1));
+    expect(await handle(frame)).toEqual(frameError("not_found", "none", 1));
+    expect(ack).toHaveBeenCalledWith(connection, frame);
   });
 
   it("hands replies to the requests, and gives their answer back", async () => {

@@ -83,6 +83,21 @@ describe("describeApi", () => {
     }
   });
 
+  it("says what a publish that waits answers, and what a request and a message that is not there do", () => {
+    const post = { method: "post" } as const;
+    for (const path of ["/broadcast", "/users/:id/messages", "/topics/:topic/messages"]) {
+      const { responses, parameters = [] } = operation({ ...post, path });
+      expect(responses["200"]?.content).toEqual({
+        "application/json": { schema: { $ref: "#/components/schemas/Acks" } },
+      });
+      expect(parameters.filter((one) => one.in === "query").map(({ name }) => name)).toEqual(["wait", "timeout"]);
+    }
+    expect(Object.keys(operation({ ...post, path: "/users/:id/requests" }).responses)).toEqual(
+      expect.arrayContaining(["200", "404", "504"]),
+    );
+    expect(operation({ method: "get", path: "/messages/:id" }).responses).toHaveProperty("404");
+  });
+
   it("gives every operation an id of its own", () => {
     const ids = routes.map((route) => operation(route).operationId);
     expect(new Set(ids).size).toBe(routes.length);
@@ -112,7 +127,8 @@ describe("describeApi", () => {
       "",
       "b-k3f9a1-9999999999999999",
     ];
-    const taken = historyRoutes(hub).map(({ path, query }) => {
+    const pages = historyRoutes(hub).filter(({ query }) => query);
+    const taken = pages.map(({ path, query }) => {
       const { schema } = document.paths[path.replace(/:(\w+)/g, "{$1}")].get.parameters.find(
         ({ name }: { name: string }) => name === "after",
       );

@@ -100,7 +100,7 @@ describe("a hole", () => {
   it("may end with messages that have expired", async () => {
     await streams.hold(alice);
     const [, , , four] = broker.store(alice, 4);
-    const page = { epoch: "e1", first: 1, last: 4, reaches: 4, messages: [] };
+    const page = { epoch: "e1", first: 1, last: 4, reaches: 4, acked: 0, messages: [] };
     broker.history = async () => page;
     accept(four);
     await settled();

@@ -1,5 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { broadcastStream, scopeLetter, topicStream, userStream } from "../../../src/protocol/streams.ts";
+import {
+  broadcastStream,
+  parseStreamKey,
+  scopeLetter,
+  topicStream,
+  userStream,
+} from "../../../src/protocol/streams.ts";
 
 describe("streams", () => {
   it.each([
@@ -11,6 +17,11 @@ describe("streams", () => {
     ["u: ü\n{}", userStream(" ü\n{}"), "user", " ü\n{}"],
   ] as const)("have the key %j", (key, stream, scope, name) => {
     expect(stream).toEqual({ scope, name, key });
+    expect(parseStreamKey(key)).toEqual(stream);
+  });
+
+  it.each(["", "x", "bb", "u", "a:b"])("are not named by the key %j", (key) => {
+    expect(parseStreamKey(key)).toBeUndefined();
   });
 
   it("have the letter of their scope in front of their key", () => {
