@@ -102,10 +102,12 @@ export class Receipts {
     this.#live.add(message);
   }
 
-  /** Takes a client's `ack` frame; returns what to answer when it was never handed the message. */
+  /** Takes a client's `ack` frame; returns what to answer when it has a `ref` and was never handed the message. */
   ack(connection: Connection, { id, ref }: Extract<ClientFrame, { type: "ack" }>): ErrorFrame | undefined {
     const isTaken = this.#ackStored(connection, id) || this.#ackLive(connection, id);
-    return isTaken ? undefined : frameError("not_found", "there was no such message on this connection", ref);
+    // Acks are sent and forgotten, unless the client wants to know: then it gives a ref.
+    if (isTaken || ref === undefined) return undefined;
+    return frameError("not_found", "there was no such message on this connection", ref);
   }
 
   #ackStored(connection: Connection, id: string): boolean {

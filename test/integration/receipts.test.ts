@@ -179,7 +179,7 @@ describe.each(worlds)("a publish with wait=ack %s", (_, start) => {
 });
 
 describe.each(worlds)("an ack %s", (_, start) => {
-  it("of what was never sent to the connection is answered with not_found", async () => {
+  it("of what was never sent to the connection is answered with not_found, if it has a ref", async () => {
     const services = await start();
     const [{ call }] = services as [Service];
     const send = async (path: string, more = {}): Promise<string> =>
