@@ -33,6 +33,7 @@ import { createLog, type Log } from "./log.ts";
 import { Metrics } from "./metrics.ts";
 import { Transports } from "./transports.ts";
 import { version } from "./version.ts";
+import { SubscribeHook } from "./webhooks/subscribe-hook.ts";
 import { wsPath } from "./ws/upgrade.ts";
 
 /** Settings of {@link Belfry.start}: every configuration variable in camel case, with the same defaults, and these. */
@@ -224,13 +225,19 @@ export class Belfry {
       hub: this.hub,
       log: this.#log,
       authenticator: authenticatorOf(this.#config),
-      topicAccess: new TopicAccess(this.#config),
+      topicAccess: this.#createTopicAccess(),
       onMessage,
       backend: this.#backend,
       remoteAddress: remoteAddressOf(this.#config.trustProxy),
       onDropped: (reason) => this.#metrics.droppedConnections.inc({ reason }),
       onMessageDropped: (reason) => this.#metrics.droppedMessages.inc({ reason }),
     });
+  }
+
+  #createTopicAccess(): TopicAccess {
+    const { subscribeHookUrl: url, webhookSecret: secret } = this.#config;
+    const hook = url && secret !== undefined ? new SubscribeHook({ url, secret, log: this.#log }) : undefined;
+    return new TopicAccess({ ...this.#config, hook });
   }
 
   #endpointContext() {

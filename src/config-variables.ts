@@ -84,6 +84,11 @@ const variables = {
   PUBLIC_TOPICS: topicPatterns
     .optional()
     .meta({ description: "topics that every client may subscribe to, comma separated: news, public.*" }),
+  SUBSCRIBE_HOOK_URL: parsedBy(parseHttpUrl).optional().meta({
+    description:
+      "where the backend is asked who may subscribe to topics that neither PUBLIC_TOPICS nor the token names",
+    secret: true,
+  }),
   PRESENCE_TOPICS: topicPatterns
     .optional()
     .meta({ description: "topics that tell their subscribers who joins and who leaves: room.*" }),

@@ -79,13 +79,16 @@ function givenIn(env: Readonly<Record<string, string | undefined>>): Record<stri
 /** What is wrong with values that are fine each by itself. */
 function contradictions(config: Config): string[] {
   const problems: string[] = [];
-  const { webhookUrl, webhookSecret, webhookUndeliveredSeconds, historyTtlSeconds } = config;
+  const { webhookUrl, subscribeHookUrl, webhookSecret, webhookUndeliveredSeconds, historyTtlSeconds } = config;
   const { apiPort, port, redisWaitReplicas, redisUrl, authMode, jwtSecret, jwtPublicKey, jwtJwksUrl } = config;
   if (apiPort && apiPort === port) {
     problems.push("API_PORT: is the same as PORT; leave it unset to serve everything on one port");
   }
   if (redisWaitReplicas > 0 && !redisUrl) {
     problems.push("REDIS_WAIT_REPLICAS: is set without REDIS_URL; in memory there is nothing to wait for");
+  }
+  if (subscribeHookUrl && webhookSecret === undefined) {
+    problems.push("WEBHOOK_SECRET: is unset, but SUBSCRIBE_HOOK_URL is set, and nobody could tell who asks");
   }
   if (webhookUrl && webhookSecret === undefined) {
     problems.push("WEBHOOK_SECRET: is unset, but WEBHOOK_URL is set, and nobody could tell who sends the events");

@@ -64,6 +64,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   "cli.ts": ["main.ts", "load", "auth", "protocol", "version.ts", "exit-config.ts", ...leaves],
   "index.ts": ["app.ts", "client-frames.ts", "hub", ...leaves],
   "app.ts": [
+    "webhooks",
     "client-frames.ts",
     "transports.ts",
     "backend-events.ts",

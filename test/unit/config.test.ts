@@ -39,6 +39,7 @@ const promised: Record<string, string> = {
   JWT_TOPICS_CLAIM: "topics",
   PUBLIC_TOPICS: "unset",
   PRESENCE_TOPICS: "unset",
+  SUBSCRIBE_HOOK_URL: "unset",
   MAX_SUBSCRIPTIONS: "128",
   API_KEYS: "unset",
   API_KEYS_FILE: "unset",
