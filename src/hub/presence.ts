@@ -9,8 +9,6 @@ import {
   type ReplicaStats,
   type TopicInfo,
 } from "./questions.ts";
-import type { Revocation } from "./revocations.ts";
-import type { RosterAnswer, RosterQuestion } from "./rosters.ts";
 
 /** Most users of a topic that one replica tells. */
 const maxTopicUsers = 10_000;
@@ -19,10 +17,6 @@ const maxTopicUsers = 10_000;
 interface Here {
   readonly connectionsTo: (stream: Stream) => Connection[];
   readonly statsHere: () => Omit<ReplicaStats, "replica">;
-  readonly revoke: (revocation: Revocation) => void;
-  /** Brings a user's connections here to the topics that the user is subscribed to. */
-  readonly applyTopics: (connections: readonly Connection[]) => void;
-  readonly answerRoster: (stream: Stream, question: RosterQuestion) => RosterAnswer | true;
   /** See {@link HubOptions.onPostedFrame}. */
   readonly takeFrame: (posted: PostedFrame) => number | undefined;
   /** Another replica has connections that listen to the stream. */
@@ -30,7 +24,7 @@ interface Here {
 }
 
 /**
- * Who is connected, over all replicas. Nobody keeps a table of it: the replicas are asked, and each answers from the
+ * Who is connected and what to, over all replicas. Nobody keeps a table of it: the replicas are asked, and each answers from the
  * connections that it holds, so that nothing is left behind when one of them dies.
  */
 export class Presence {
@@ -78,12 +72,6 @@ export class Presence {
     };
   }
 
-  /** Has every replica bring the user's connections to the user's topics; how many there are. Rejects with `unavailable`. */
-  async applyTopics(user: string): Promise<number> {
-    const answers = await this.#ask<number>(userStream(user), { kind: "topics" });
-    return answers.reduce((sum, connections) => sum + connections, 0);
-  }
-
   /** What this replica holds. */
   statsHere(): ReplicaStats {
     return { replica: this.#replica, ...this.#here.statsHere() };
@@ -94,11 +82,6 @@ export class Presence {
     return this.#ask<ReplicaStats>(broadcastStream, { kind: "stats" });
   }
 
-  /** Tells every replica of a revocation, this one included. Rejects with `unavailable`. */
-  async tellOfRevocation(revocation: Revocation): Promise<void> {
-    await this.#ask(broadcastStream, { kind: "revoke", revocation });
-  }
-
   /** Brings a frame to the replica that holds its connection; see {@link Hub.postFrame}. Rejects with `unavailable`. */
   async postFrame(user: string | null, { connection, secret, frame }: PostedFrame): Promise<number | undefined> {
     const stream = user === null ? broadcastStream : userStream(user);
@@ -107,14 +90,14 @@ export class Presence {
   }
 
   /** Answers a replica's question, this one's own among them; undefined when the question is not known. */
-  answer(stream: Stream, question: unknown): unknown {
+  answer(
+    stream: Stream,
+    question: unknown,
+  ): ConnectionInfo[] | ReplicaStats | TopicInfo | number | true | null | undefined {
     if (!isQuestion(question)) return undefined;
     switch (question.kind) {
       case "stats":
         return this.statsHere();
-      case "revoke":
-        this.#here.revoke(question.revocation);
-        return true;
       case "frame":
         return this.#here.takeFrame(question) ?? null;
       case "replace":
@@ -131,13 +114,6 @@ export class Presence {
         const connections = this.#here.connectionsTo(stream);
         const users = new Set(connections.flatMap(({ user }) => user ?? []));
         return { subscribers: connections.length, users: [...users].slice(0, maxTopicUsers) };
-      }
-      case "roster":
-        return this.#here.answerRoster(stream, question);
-      case "topics": {
-        const connections = this.#here.connectionsTo(stream);
-        this.#here.applyTopics(connections);
-        return connections.length;
       }
       case "connections":
         if (question.from !== undefined && question.from !== this.#replica) this.#here.isElsewhere(stream);

@@ -1,8 +1,6 @@
 import type { Transport } from "./connection.ts";
-import type { Revocation } from "./revocations.ts";
-import type { RosterQuestion } from "./rosters.ts";
 
-/** What the hub of one replica asks those of the others; each goes to the replicas subscribed to one stream. */
+/** What {@link Presence} asks the replicas; each goes to those subscribed to one stream. */
 export type Question =
   /**
    * To a user's stream: which connections of the user do you hold? Answer: {@link ConnectionInfo}`[]`. A replica that holds
@@ -13,16 +11,10 @@ export type Question =
   | { readonly kind: "replace"; readonly connections: readonly string[] }
   /** To a user's stream: close the user's connections. Answer: how many there were. */
   | { readonly kind: "disconnect" }
-  /** To a user's stream: the topics that the user is subscribed to have changed. Answer: how many connections there are. */
-  | { readonly kind: "topics" }
   /** To a topic's stream: who listens? Answer: {@link TopicInfo}. */
   | { readonly kind: "topic" }
-  /** To a topic's stream: who is there, for topics that tell it. */
-  | RosterQuestion
   /** To the broadcast stream, so to every replica: how much do you hold? Answer: {@link ReplicaStats}. */
   | { readonly kind: "stats" }
-  /** To the broadcast stream: these tokens are not valid any more. Answer: true. */
-  | { readonly kind: "revoke"; readonly revocation: Revocation }
   /**
    * To a user's stream, or to the broadcast stream: a client has sent a frame by a request that came to another replica.
    * Answer: what the replica that holds the connection makes of it, see {@link HubOptions.onPostedFrame}; null from the others.
@@ -42,8 +34,7 @@ export interface PostedFrame {
 /** True for a question that this version knows; another version may ask others. */
 export function isQuestion(question: unknown): question is Question {
   const kind = (question as { kind?: unknown } | null)?.kind;
-  const kinds = ["connections", "replace", "disconnect", "topics", "topic", "roster", "stats", "revoke", "frame"];
-  return kinds.includes(String(kind));
+  return ["connections", "replace", "disconnect", "topic", "stats", "frame"].includes(String(kind));
 }
 
 /** One connection, as the API shows it. */

@@ -1,6 +1,7 @@
 import type { Broker } from "../broker/broker.ts";
 import type { Credentials } from "../credentials.ts";
 import type { Log } from "../log.ts";
+import { broadcastStream } from "../protocol/streams.ts";
 
 /** Which tokens are not valid any more: those that all given members hold for. At least one is given. */
 export interface Revocation {
@@ -11,6 +12,12 @@ export interface Revocation {
   readonly beforeMs?: number | undefined;
   /** Until when it holds, in ms since the Unix epoch: when the last of these tokens has expired. */
   readonly expiresAtMs: number;
+}
+
+/** To the broadcast stream, so to every replica: these tokens are not valid any more. Answer: true. */
+interface RevocationQuestion {
+  readonly kind: "revoke";
+  readonly revocation: Revocation;
 }
 
 type Which = Pick<Revocation, "user" | "jti">;
@@ -78,11 +85,24 @@ export class Revocations {
     await this.#broker.addRevocation(JSON.stringify(revocation), revocation.expiresAtMs);
   }
 
-  /** A replica, or this one, says that there is a new one. */
-  add(revocation: Revocation): void {
+  /**
+   * Tells every replica of a revocation that is kept, this one included.
+   *
+   * @throws BelfryError `unavailable`
+   */
+  async tell(revocation: Revocation): Promise<void> {
+    const question: RevocationQuestion = { kind: "revoke", revocation };
+    await this.#broker.ask(broadcastStream, question);
+  }
+
+  /** Takes what a replica tells, this one among them; undefined when that is no revocation. */
+  answer(question: unknown): true | undefined {
+    const told = question as RevocationQuestion | null;
+    if (told?.kind !== "revoke") return undefined;
     this.#forgetExpired();
-    this.#remember(revocation);
+    this.#remember(told.revocation);
     this.#onChange();
+    return true;
   }
 
   /** True when what a client was let in with was revoked. */

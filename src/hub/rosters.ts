@@ -15,7 +15,7 @@ export interface RostersOptions {
 }
 
 /** What replicas tell each other about a topic, by a question to its stream. */
-export type RosterQuestion = { readonly kind: "roster"; readonly replica: string } & (
+type RosterQuestion = { readonly kind: "roster"; readonly replica: string } & (
   | {
       /** The user's first connection to the replica has come, or the last has gone. */ readonly user: string;
       readonly isHere: boolean;
@@ -27,7 +27,7 @@ export type RosterQuestion = { readonly kind: "roster"; readonly replica: string
 );
 
 /** The users of a topic on one replica. */
-export interface RosterAnswer {
+interface RosterAnswer {
   readonly replica: string;
   readonly users: readonly string[];
 }
@@ -78,8 +78,10 @@ export class Rosters {
     return roster;
   }
 
-  /** Another replica, or this one, tells something. */
-  answer({ name }: Stream, question: RosterQuestion): RosterAnswer | true {
+  /** Answers what another replica tells, or this one; undefined when it is not about who is there. */
+  answer({ name }: Stream, told: unknown): RosterAnswer | true | undefined {
+    if ((told as RosterQuestion | null)?.kind !== "roster") return undefined;
+    const question = told as RosterQuestion;
     const roster = this.#rosters.get(name);
     const { replica } = this.#options;
     if ("users" in question) {

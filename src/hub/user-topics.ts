@@ -2,18 +2,23 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { Broker } from "../broker/broker.ts";
 import { BelfryError } from "../errors.ts";
 import type { Position } from "../protocol/positions.ts";
+import { type Stream, userStream } from "../protocol/streams.ts";
 import { isName, maxNameLength } from "../protocol/user-ids.ts";
 import type { Connection } from "./connection.ts";
-import type { Presence } from "./presence.ts";
 import type { Topics } from "./topics.ts";
 
 /** What {@link UserTopics} works with. */
 export interface UserTopicsOptions {
   readonly broker: Broker;
   readonly topics: Topics;
-  readonly presence: Presence;
+  readonly connectionsTo: (stream: Stream) => readonly Connection[];
   /** Topics that one user may be subscribed to. */
   readonly maxSubscriptions: number;
+}
+
+/** To a user's stream: the topics that the user is subscribed to have changed. Answer: how many connections follow now. */
+interface UserTopicsQuestion {
+  readonly kind: "topics";
 }
 
 /** A connection is being brought to its user's topics. */
@@ -44,7 +49,7 @@ export class UserTopics {
   async add(user: string, topic: string): Promise<number> {
     checkNames({ user, topic });
     await this.#options.broker.addUserTopic(user, topic, this.#options.maxSubscriptions);
-    return this.#options.presence.applyTopics(user);
+    return this.#applyEverywhere(user);
   }
 
   /**
@@ -56,7 +61,14 @@ export class UserTopics {
   async remove(user: string, topic: string): Promise<number> {
     checkNames({ user, topic });
     await this.#options.broker.removeUserTopic(user, topic);
-    return this.#options.presence.applyTopics(user);
+    return this.#applyEverywhere(user);
+  }
+
+  /** Answers a replica's question, this one's own among them; undefined when it is not about the topics of a user. */
+  answer(stream: Stream, question: unknown): Promise<number> | undefined {
+    if ((question as UserTopicsQuestion | null)?.kind !== "topics") return undefined;
+    const connections = this.#options.connectionsTo(stream);
+    return Promise.all(connections.map((connection) => this.apply(connection))).then(() => connections.length);
   }
 
   /** The topics that a user is subscribed to. Rejects with `unavailable`. */
@@ -84,6 +96,12 @@ export class UserTopics {
     this.#applying.delete(connection);
     resolve();
     return undefined;
+  }
+
+  async #applyEverywhere(user: string): Promise<number> {
+    const question: UserTopicsQuestion = { kind: "topics" };
+    const { answers } = await this.#options.broker.ask(userStream(user), question);
+    return (answers as number[]).reduce((sum, connections) => sum + connections, 0);
   }
 
   async #apply(

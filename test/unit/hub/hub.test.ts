@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { MemoryBroker } from "../../../src/broker/memory-broker.ts";
 import { BelfryError } from "../../../src/errors.ts";
-import { Hub, type HubOptions } from "../../../src/hub/hub.ts";
+import { Hub } from "../../../src/hub/hub.ts";
+import type { HubOptions } from "../../../src/hub/parts.ts";
 import { createLog } from "../../../src/log.ts";
 import { broadcastStream, topicStream, userStream } from "../../../src/protocol/streams.ts";
 import { FakeBroker, settled } from "../../support/fake-broker.ts";

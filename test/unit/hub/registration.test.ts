@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { BelfryError } from "../../../src/errors.ts";
-import { Hub, type HubOptions } from "../../../src/hub/hub.ts";
+import { Hub } from "../../../src/hub/hub.ts";
+import type { HubOptions } from "../../../src/hub/parts.ts";
 import { createLog } from "../../../src/log.ts";
 import { broadcastStream, userStream } from "../../../src/protocol/streams.ts";
 import { FakeBroker, settled } from "../../support/fake-broker.ts";

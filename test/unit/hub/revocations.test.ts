@@ -22,9 +22,9 @@ function credentials(user: string, id?: string, issuedAtMs?: number): Credential
 
 describe("revocations", () => {
   it("cover the tokens for which everything that is given holds", () => {
-    revocations.add({ user: "alice", beforeMs: 1000, expiresAtMs: later });
-    revocations.add({ user: "bob", jti: "b1", expiresAtMs: later });
-    revocations.add({ jti: "x", expiresAtMs: later });
+    revocations.answer({ kind: "revoke", revocation: { user: "alice", beforeMs: 1000, expiresAtMs: later } });
+    revocations.answer({ kind: "revoke", revocation: { user: "bob", jti: "b1", expiresAtMs: later } });
+    revocations.answer({ kind: "revoke", revocation: { jti: "x", expiresAtMs: later } });
     const covered = (...args: Parameters<typeof credentials>) => revocations.cover(credentials(...args));
     expect([covered("alice", "a1", 999), covered("alice", undefined, undefined), covered("alice", "a1", 1000)]).toEqual(
       [true, true, false],
@@ -36,17 +36,17 @@ describe("revocations", () => {
   });
 
   it("of the same tokens hold to the latest time that any of them names", () => {
-    revocations.add({ user: "alice", beforeMs: 1000, expiresAtMs: later });
-    revocations.add({ user: "alice", beforeMs: 500, expiresAtMs: later });
+    revocations.answer({ kind: "revoke", revocation: { user: "alice", beforeMs: 1000, expiresAtMs: later } });
+    revocations.answer({ kind: "revoke", revocation: { user: "alice", beforeMs: 500, expiresAtMs: later } });
     expect(revocations.cover(credentials("alice", undefined, 999))).toBe(true);
-    revocations.add({ beforeMs: 2000, expiresAtMs: later });
+    revocations.answer({ kind: "revoke", revocation: { beforeMs: 2000, expiresAtMs: later } });
     expect(revocations.cover(credentials("alice", undefined, 1999))).toBe(true);
   });
 
   it("are forgotten when their time is over", () => {
     vi.useFakeTimers({ now: 0, toFake: ["Date"] });
     onTestFinished(() => void vi.useRealTimers());
-    revocations.add({ jti: "x", expiresAtMs: 1000 });
+    revocations.answer({ kind: "revoke", revocation: { jti: "x", expiresAtMs: 1000 } });
     expect(revocations.cover(credentials("alice", "x"))).toBe(true);
     vi.setSystemTime(1000);
     expect(revocations.cover(credentials("alice", "x"))).toBe(false);
@@ -55,7 +55,7 @@ describe("revocations", () => {
   it("are read from the broker, with those that were told of meanwhile", async () => {
     broker.kept.add(JSON.stringify({ jti: "kept", expiresAtMs: later }));
     revocations.load();
-    revocations.add({ jti: "told", expiresAtMs: later });
+    revocations.answer({ kind: "revoke", revocation: { jti: "told", expiresAtMs: later } });
     await revocations.loaded();
     for (const id of ["kept", "told"]) expect(revocations.cover(credentials("alice", id))).toBe(true);
   });
