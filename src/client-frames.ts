@@ -6,6 +6,7 @@ import type { Connection } from "./hub/connection.ts";
 import type { Hub } from "./hub/hub.ts";
 import type { Log } from "./log.ts";
 import { type ClientFrame, type ErrorFrame, type FrameRef, frameError, type ServerFrame } from "./protocol/frames.ts";
+import type { Position } from "./protocol/positions.ts";
 import { parseTopicSince } from "./protocol/since.ts";
 
 /** A `message` frame of a client's. */
@@ -75,11 +76,38 @@ async function subscribe(
   }
   const authorize = () => topicAccess.authorize(connection, topic);
   try {
-    await hub.topics.subscribe(connection, { topic, since, ref, authorize });
+    await hub.topics.subscribe(connection, { topic, sinceIn: () => since, ref, authorize });
     return undefined;
   } catch (thrown) {
     return frameErrorOf(thrown, ref, connection, log);
   }
+}
+
+/**
+ * Subscribes a connection to topics that it named when it connected. Each is answered as a `subscribe` frame would be whose
+ * `ref` is the topic.
+ *
+ * @param positions what the client has of them, whichever belongs to which
+ * @returns true when it is subscribed to all
+ */
+export async function subscribeToAll(
+  connection: Connection,
+  topics: readonly string[],
+  positions: readonly Position[],
+  { hub, log, topicAccess }: FrameContext,
+): Promise<boolean> {
+  const sinceIn = (epoch: string) => positions.find((position) => position.epoch === epoch);
+  const subscriptions = topics.map(async (topic) => {
+    const authorize = () => topicAccess.authorize(connection, topic);
+    try {
+      await hub.topics.subscribe(connection, { topic, sinceIn, ref: topic, authorize });
+      return true;
+    } catch (thrown) {
+      connection.send(frameErrorOf(thrown, topic, connection, log));
+      return false;
+    }
+  });
+  return (await Promise.all(subscriptions)).every((isSubscribed) => isSubscribed);
 }
 
 async function unsubscribe(

@@ -28,8 +28,6 @@ export interface Arrival {
   readonly presented: string | undefined;
   /** What it resumes, as the query of a URL; see {@link parseSince}. */
   readonly query: string;
-  /** Topics that it is subscribed to from the first moment on. Default: none. */
-  readonly topics?: readonly string[];
 }
 
 /** What has one of the places: the socket of a client that was let in. */
@@ -73,7 +71,7 @@ export class Entrance {
    *   `malformed`
    */
   async enter(
-    { origin, presented, query, topics = [] }: Arrival,
+    { origin, presented, query }: Arrival,
     open: (credentials: Credentials, admission: Admission) => boolean,
   ): Promise<void> {
     const { authenticator, allowAnonymous, maxHandshakes = defaultMaxHandshakes } = this.#options;
@@ -89,7 +87,6 @@ export class Entrance {
         "say who you are: send the user id or token in Sec-WebSocket-Protocol, or as Authorization: Bearer",
       );
     }
-    if (topics.length > 0) throw new BelfryError("malformed", "topics cannot be subscribed to in this version");
     const since = parseSince(query);
     if (typeof since === "string") throw new BelfryError("malformed", since);
     this.#handshakes++;

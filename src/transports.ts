@@ -2,7 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Authenticator } from "./auth/authenticator.ts";
 import type { TopicAccess } from "./auth/topic-access.ts";
-import { type FrameContext, handleClientFrame, type OnMessage } from "./client-frames.ts";
+import { type FrameContext, handleClientFrame, type OnMessage, subscribeToAll } from "./client-frames.ts";
 import type { Config } from "./config.ts";
 import { Entrance } from "./entrance.ts";
 import { Heartbeat, type Pulsed } from "./heartbeat.ts";
@@ -38,7 +38,7 @@ export interface TransportsOptions {
 }
 
 /** What both transports are given. */
-type Shared = Omit<UpgradeOptions, keyof Config | "log"> & SseOptions;
+type Shared = Omit<UpgradeOptions, keyof Config | "log"> & Omit<SseOptions, "onTopics">;
 
 /** The ways in which clients connect, and what these have in common. */
 export class Transports {
@@ -81,7 +81,10 @@ export class Transports {
       onRefused: ({ code }) => onDropped(`refused_${code}`),
     };
     this.#upgrades = new Upgrades({ ...config, ...shared, log });
-    this.sse = new Sse(shared);
+    this.sse = new Sse({
+      ...shared,
+      onTopics: (connection, topics, positions) => subscribeToAll(connection, topics, positions, frameContext),
+    });
   }
 
   /** Connections registered here, by transport. */

@@ -1,7 +1,10 @@
 import type { Writable } from "node:stream";
 
 /** What a connection's bytes are written to: its socket, or what counts what waits in it as Node's streams do. */
-export type Outlet = Pick<Writable, "cork" | "uncork" | "writable" | "writableLength" | "write">;
+export interface Outlet extends Pick<Writable, "cork" | "uncork" | "writable" | "writableLength"> {
+  /** @param done called when the bytes have been written, or cannot be */
+  write(bytes: Buffer, done?: (error: Error | null | undefined) => void): unknown;
+}
 
 const nothing = Buffer.alloc(0);
 

@@ -85,8 +85,10 @@ export class Presence {
   /** Brings a frame to the replica that holds its connection; see {@link Hub.postFrame}. Rejects with `unavailable`. */
   async postFrame(user: string | null, { connection, secret, frame }: PostedFrame): Promise<number | undefined> {
     const stream = user === null ? broadcastStream : userStream(user);
-    const answers = await this.#ask<number | null>(stream, { kind: "frame", connection, secret, frame });
-    return answers.find((answer) => answer !== null);
+    const question: Question = { kind: "frame", connection, secret, frame };
+    // The one that holds the connection is enough.
+    const { answers } = await this.#broker.ask(stream, question, { isLast: (answer) => answer !== null });
+    return (answers as (number | null)[]).find((answer) => answer !== null);
   }
 
   /** Answers a replica's question, this one's own among them; undefined when the question is not known. */

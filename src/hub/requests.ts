@@ -114,11 +114,7 @@ export class Requests {
   /** Answers a replica's question, this one's own among them; undefined when the question is no request. */
   answer(stream: Stream, question: unknown): RequestAnswer | Promise<RequestAnswer | undefined> | undefined {
     const asked = question as RequestQuestion | RequestOver | null;
-    if (asked?.kind === "request") {
-      // The others have no way to reply.
-      const able = this.#connectionsTo(stream).filter(({ transport }) => transport === "ws");
-      return this.#asked.ask(asked, able);
-    }
+    if (asked?.kind === "request") return this.#asked.ask(asked, this.#connectionsTo(stream));
     if (asked?.kind !== "request_over") return undefined;
     this.#asked.over(asked.id, asked.winner);
     return nothing;

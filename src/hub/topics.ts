@@ -24,8 +24,8 @@ type Grant = "open" | "token";
 /** What a client asks for with a `subscribe` frame. */
 export interface SubscribeRequest {
   readonly topic: string;
-  /** What it has of the topic; default: it begins live. Of no effect while it is subscribed already. */
-  readonly since?: Since | undefined;
+  /** What it has of the topic, as for {@link admitTo}; default: it begins live. Of no effect while it is subscribed already. */
+  readonly sinceIn?: (epoch: string) => Since | undefined;
   readonly ref?: FrameRef | undefined;
   /** Decides whether it may; rejects with BelfryError. */
   readonly authorize: () => Promise<Grant>;
@@ -86,7 +86,10 @@ export class Topics {
    *
    * @throws BelfryError `too_many`, `unavailable`, and what `authorize` rejects with
    */
-  async subscribe(connection: Connection, { topic, since, ref, authorize }: SubscribeRequest): Promise<void> {
+  async subscribe(
+    connection: Connection,
+    { topic, sinceIn = () => undefined, ref, authorize }: SubscribeRequest,
+  ): Promise<void> {
     const { maxSubscriptions, memberOf } = this.#options;
     const member = memberOf(connection);
     if (!member) return;
@@ -96,7 +99,7 @@ export class Topics {
     }
     await this.#inTurn(member, topic, async (entry) => {
       const grant = await authorize();
-      await this.#enter(member, topic, entry, () => since, ref);
+      await this.#enter(member, topic, entry, sinceIn, ref);
       entry.grant = grant;
     });
   }

@@ -13,8 +13,8 @@ export interface Resumption {
   readonly topics?: readonly Position[];
 }
 
-/** Most `since` parameters: the broadcast stream, the user's, and topics. */
-const maxSince = 130;
+/** Most ids: the broadcast stream's, the user's, and those of the topics of a connection and of its user. */
+const maxSince = 600;
 
 /**
  * Reads the `since` parameters of `/ws?since=ID&since=ID` or `/ws?since=earliest`. An id names its stream by its scope, so

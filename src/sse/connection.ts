@@ -1,22 +1,24 @@
 import { randomUUID } from "node:crypto";
 import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { setTimeout as pause } from "node:timers/promises";
 import type { Credentials, Token } from "../credentials.ts";
 import type { Occupant } from "../entrance.ts";
 import type { Pulsed } from "../heartbeat.ts";
 import type { Connection, EndCause, Welcome } from "../hub/connection.ts";
-import type { Delivery } from "../hub/delivery.ts";
+import { type Delivery, type Piece, pieceOf } from "../hub/delivery.ts";
+import { keepsUp, Outbox, type OutboxOptions } from "../hub/outbox.ts";
+import { written } from "../hub/outlet.ts";
 import { Intake, type IntakeOptions } from "../intake.ts";
 import { type CloseCause, closeCodes } from "../protocol/close-codes.ts";
 import type { ServerFrame, WelcomeFrame } from "../protocol/frames.ts";
+import { formatId, type Position, parseId } from "../protocol/positions.ts";
 import { broadcastStream, topicStream, userStream } from "../protocol/streams.ts";
 import { closeEvent, frameData, idLine, messageData, pingComment, retryLine } from "./event.ts";
+import { ResponseOutlet } from "./response-outlet.ts";
 import { digestOf, isSecret, newSecret } from "./secret.ts";
 
 /** What the connections of one service share. */
-export interface SseContext extends IntakeOptions {
-  readonly sendBufferBytes: number;
+export interface SseContext extends IntakeOptions, OutboxOptions {
   /** Longest time between two pings, in ms; said in the welcome frame. */
   readonly pingIntervalMs: number;
   /** How long what is sent may stand still because the client does not read, in ms; default 2 minutes, and two pings at least. */
@@ -35,9 +37,6 @@ const closeTimeoutMs = 10_000;
 /** Suggested pause before a client comes back, in ms; each is told another, so that they do not come together. */
 const retryMs = { min: 1000, max: 3000 };
 
-/** Pause before looking again whether the client has read, where the system says nothing of it, in ms. */
-const lookAgainMs = 10;
-
 /** One stream of events, from its registration to its end. */
 export class SseConnection implements Connection, Pulsed, Occupant {
   readonly id = randomUUID();
@@ -52,10 +51,14 @@ export class SseConnection implements Connection, Pulsed, Occupant {
   token: Token | undefined;
   readonly #context: SseContext;
   readonly #response: ServerResponse;
-  readonly #socket: Socket;
+  readonly #outlet: ResponseOutlet;
   readonly #intake: Intake;
   /** The id to resume from in each stream, by the streams' keys. */
   readonly #positions = new Map<string, string>();
+  /** Ids that the client came with, of topics that it is not yet subscribed to again, by their epochs. */
+  readonly #carried = new Map<string, string>();
+  /** What waits in front of the socket; most clients keep up, and have none. */
+  #outbox: Outbox | undefined;
   #secretDigest: Buffer | undefined;
   #cut: NodeJS.Timeout | undefined;
   #gone = false;
@@ -70,7 +73,7 @@ export class SseConnection implements Connection, Pulsed, Occupant {
   ) {
     const { pingIntervalMs, stallTimeoutMs = Math.max(defaultStallTimeoutMs, 2 * pingIntervalMs) } = context;
     this.#response = response;
-    this.#socket = socket;
+    this.#outlet = new ResponseOutlet(response, socket);
     this.#context = context;
     this.user = user;
     this.token = token;
@@ -97,45 +100,52 @@ export class SseConnection implements Connection, Pulsed, Occupant {
       secret,
     };
     const pauseMs = retryMs.min + Math.random() * (retryMs.max - retryMs.min);
-    this.#write(Buffer.from(retryLine(pauseMs) + this.#idLine() + frameData(frame)));
+    this.#send(retryLine(pauseMs) + this.#idLine() + frameData(frame));
   }
 
   send(frame: ServerFrame): void {
-    if (frame.type === "subscribed") this.#positions.set(topicStream(frame.topic).key, frame.position);
+    if (frame.type === "subscribed") {
+      this.#positions.set(topicStream(frame.topic).key, frame.position);
+      this.#carried.delete(parseId(frame.position)?.epoch ?? "");
+    }
     if (frame.type === "unsubscribed") this.#positions.delete(topicStream(frame.topic).key);
-    this.#write(Buffer.from(this.#idLine() + frameData(frame)));
+    this.#send(this.#idLine() + frameData(frame));
   }
 
   deliver(delivery: Delivery): boolean {
     if (this.#gone) return false;
     const data = delivery.encodedBy(messageData);
-    const events = delivery.messages.flatMap(({ stream, position, id }, index) => {
+    const events = delivery.messages.map(({ stream, position, id }, index) => {
       if (position) this.#positions.set(stream.key, id);
-      return [Buffer.from(this.#idLine()), data[index] ?? Buffer.alloc(0)];
+      return Buffer.concat([Buffer.from(this.#idLine()), data[index] ?? Buffer.alloc(0)]);
     });
-    return this.#write(Buffer.concat(events));
+    if (this.#writeNow(Buffer.concat(events))) return true;
+    return this.#queue(events.map((event, index) => pieceOf(event, delivery.messages[index])));
+  }
+
+  /** Says what the client has of topics: it is told it again with each event until it is subscribed to them, or {@link settle}. */
+  carry(positions: readonly Position[]): void {
+    for (const position of positions) this.#carried.set(position.epoch, formatId("topic", position));
+  }
+
+  /** The client is subscribed to all that it has asked for: other positions that it came with are of no use any more. */
+  settle(): void {
+    this.#carried.clear();
   }
 
   cork(): void {
-    this.#socket.cork();
+    this.#outlet.cork();
   }
 
   uncork(): void {
-    this.#socket.uncork();
+    this.#outlet.uncork();
   }
 
   pace(delivery: Delivery): Promise<void> | undefined {
-    const waiting = this.#socket.writableLength;
+    const waiting = this.#outlet.writableLength + (this.#outbox?.bytes ?? 0);
     const length = delivery.encodedBy(messageData).reduce((sum, data) => sum + data.length, 0);
     if (this.#gone || waiting === 0 || waiting + length <= this.#context.sendBufferBytes / 2) return undefined;
-    if (!this.#socket.writableNeedDrain) return pause(lookAgainMs);
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#socket.once("drain", resolve);
-    this.#socket.once("close", resolve);
-    return promise.finally(() => {
-      this.#socket.off("drain", resolve);
-      this.#socket.off("close", resolve);
-    });
+    return written(this.#outlet);
   }
 
   renew(token: Token | undefined): void {
@@ -148,6 +158,8 @@ export class SseConnection implements Connection, Pulsed, Occupant {
 
   close(cause: CloseCause, reason: string = closeCodes[cause].reason): void {
     if (this.#gone) return;
+    // What was delivered comes before the close, but where it was too much: then the client resumes.
+    if (cause !== "slow_consumer") this.#outbox?.flush();
     this.#end(cause);
     this.#response.end(closeEvent(closeCodes[cause].code, reason));
     this.#cut = setTimeout(() => this.terminate(), closeTimeoutMs);
@@ -155,7 +167,7 @@ export class SseConnection implements Connection, Pulsed, Occupant {
 
   ping(): void {
     // What waits says as much, and must not grow by pings.
-    if (this.#socket.writableLength === 0) this.#write(Buffer.from(pingComment));
+    if (!this.#outbox && this.#outlet.writableLength === 0) this.#send(pingComment);
   }
 
   terminate(): void {
@@ -183,6 +195,7 @@ export class SseConnection implements Connection, Pulsed, Occupant {
   #end(cause: EndCause): void {
     if (this.#gone) return;
     this.#gone = true;
+    this.#outbox?.clear();
     this.#context.onGone(this, cause);
   }
 
@@ -193,24 +206,28 @@ export class SseConnection implements Connection, Pulsed, Occupant {
   }
 
   #idLine(): string {
-    return idLine(this.#positions.values());
+    return idLine([...this.#positions.values(), ...this.#carried.values()]);
   }
 
-  /**
-   * Writes whole events. What waits already and these must fit into the send buffer, but what nothing waits before is
-   * written whatever its size: else no resume could ever bring it over.
-   */
-  #write(events: Buffer): boolean {
-    if (this.#gone) return false;
-    const waiting = this.#socket.writableLength;
-    if (waiting > 0 && waiting + events.length > this.#context.sendBufferBytes) {
-      this.close("slow_consumer");
-      return false;
-    }
-    // Node keeps what it makes a chunk of until the end of the turn, and it would count as waiting.
-    this.#socket.cork();
-    this.#response.write(events);
-    this.#socket.uncork();
+  #send(events: string): void {
+    const bytes = Buffer.from(events);
+    if (!this.#gone && !this.#writeNow(bytes)) this.#queue([pieceOf(bytes)]);
+  }
+
+  /** Writes whole events, unless so much waits before them that they are to wait in the outbox. */
+  #writeNow(events: Buffer): boolean {
+    if (this.#outbox || !keepsUp(this.#outlet, events.length, this.#context.sendBufferBytes)) return false;
+    this.#outlet.write(events);
     return true;
+  }
+
+  /** Lets whole events wait, or closes the connection as slow when too much waits. */
+  #queue(pieces: readonly Piece[]): boolean {
+    this.#outbox ??= new Outbox(this.#outlet, this.#context, () => {
+      this.#outbox = undefined;
+    });
+    if (this.#outbox.add(pieces)) return true;
+    this.close("slow_consumer");
+    return false;
   }
 }

@@ -1,5 +1,5 @@
 import type { Message } from "../broker/broker.ts";
-import { messageHead, type ServerFrame, type WelcomeFrame } from "../protocol/frames.ts";
+import { frameText, messageHead, type ServerFrame, type WelcomeFrame } from "../protocol/frames.ts";
 
 /** A comment, which clients pass over: it keeps what lies between from taking the stream for dead. */
 export const pingComment = ": ping\n\n";
@@ -19,7 +19,7 @@ export function messageData(messages: readonly Message[]): Buffer[] {
 
 /** Encodes a frame that is no message, likewise. */
 export function frameData(frame: WelcomeFrame | ServerFrame): string {
-  return `data: ${JSON.stringify(frame)}\n\n`;
+  return `data: ${inLines(frameText(frame))}\n\n`;
 }
 
 /**
@@ -50,5 +50,9 @@ const end = Buffer.from("\n\n");
 
 function inDataLines(body: Buffer): Buffer {
   if (!body.includes(0x0a) && !body.includes(0x0d)) return body;
-  return Buffer.from(body.toString("latin1").replace(/\r\n?|\n/g, "\ndata: "), "latin1");
+  return Buffer.from(inLines(body.toString("latin1")), "latin1");
+}
+
+function inLines(text: string): string {
+  return text.replace(/\r\n?|\n/g, "\ndata: ");
 }

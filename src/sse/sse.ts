@@ -7,6 +7,7 @@ import { BelfryError, toBelfryError } from "../errors.ts";
 import type { Admission } from "../hub/admission.ts";
 import type { Hub } from "../hub/hub.ts";
 import type { PostedFrame } from "../hub/questions.ts";
+import type { Position } from "../protocol/positions.ts";
 import { isName, maxNameLength } from "../protocol/user-ids.ts";
 import { SseConnection, type SseContext } from "./connection.ts";
 import { splitId } from "./event.ts";
@@ -14,11 +15,17 @@ import { userOfSecret } from "./secret.ts";
 
 /** Settings of {@link Sse}. */
 export interface SseOptions {
-  readonly hub: Pick<Hub, "register" | "postFrame">;
+  readonly hub: Pick<Hub, "register" | "postFrame" | "userTopics">;
   readonly entrance: Entrance;
   readonly remoteAddress: (request: IncomingMessage) => string;
   readonly context: Omit<SseContext, "onClosed">;
   readonly onOpen: (connection: SseConnection) => void;
+  /** Subscribes a registered connection to topics; true when it is subscribed to all of them. Never rejects. */
+  readonly onTopics: (
+    connection: SseConnection,
+    topics: readonly string[],
+    positions: readonly Position[],
+  ) => Promise<boolean>;
   readonly onRefused: (error: BelfryError) => void;
 }
 
@@ -82,12 +89,20 @@ export class Sse {
         // What is not read of it would hide that the client has gone.
         throw new BelfryError("malformed", "a stream is asked for without a body");
       }
+      const topics = topicsOf(request);
       await this.#options.entrance.enter(arrivalOf(request), (credentials, admission) => {
         const { socket } = response;
         // Behind an answer that is not through it would begin some time, or never.
         if (!socket) throw new BelfryError("malformed", "a stream needs a connection that no answer is awaited on");
         if (socket.destroyed) throw new BelfryError("malformed", "the client has gone");
-        this.#register(this.#options.remoteAddress(request), response, socket, credentials, admission);
+        const connection = this.#register(
+          this.#options.remoteAddress(request),
+          response,
+          socket,
+          credentials,
+          admission,
+        );
+        void this.#subscribe(connection, topics, admission.topics);
         return true;
       });
     } catch (thrown) {
@@ -161,29 +176,47 @@ export class Sse {
     socket: Socket,
     credentials: Credentials,
     admission: Admission,
-  ): void {
+  ): SseConnection {
     const { hub, entrance, onOpen } = this.#options;
     response.writeHead(200, streamHeaders);
     const connection = new SseConnection(response, socket, credentials, remote, this.#context);
+    connection.carry(admission.topics);
     entrance.occupy(connection);
     this.#connections.set(connection.id, connection);
     // Before it is registered: in there it may be turned away, or closed by a listener.
     onOpen(connection);
     hub.register(connection, admission);
+    return connection;
   }
+
+  async #subscribe(connection: SseConnection, topics: readonly string[], positions: readonly Position[]) {
+    const { hub, onTopics } = this.#options;
+    const isSubscribed = await onTopics(connection, topics, positions);
+    if (positions.length === 0) return;
+    // Its user may be subscribed to others.
+    await hub.userTopics.apply(connection);
+    if (isSubscribed) connection.settle();
+  }
+}
+
+/** The topics that the client is subscribed to from the first moment on. */
+function topicsOf({ url = "" }: IncomingMessage): string[] {
+  const topics = [...new Set(queryOf(url).getAll("topic"))];
+  if (topics.every(isName)) return topics;
+  throw new BelfryError("malformed", `a topic is not 1 to ${maxNameLength} characters`);
+}
+
+function queryOf(url: string): URLSearchParams {
+  return new URLSearchParams(url.slice(url.indexOf("?") + 1 || url.length));
 }
 
 /** What the client says of itself. The id that it saw last is newer than what stands in its URL. */
 function arrivalOf({ headers, url = "" }: IncomingMessage): Arrival {
-  const query = new URLSearchParams(url.slice(url.indexOf("?") + 1 || url.length));
-  const topics = [...new Set(query.getAll("topic"))];
-  if (!topics.every(isName)) throw new BelfryError("malformed", `a topic is not 1 to ${maxNameLength} characters`);
   const lastEventId = headers["last-event-id"];
-  const since = lastEventId ? splitId(String(lastEventId)) : query.getAll("since");
+  const since = lastEventId ? splitId(String(lastEventId)) : queryOf(url).getAll("since");
   return {
     origin: headers.origin,
     presented: bearerToken(headers.authorization),
     query: new URLSearchParams(since.map((id): [string, string] => ["since", id])).toString(),
-    topics,
   };
 }

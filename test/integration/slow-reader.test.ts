@@ -3,7 +3,7 @@ import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
 import { parseId } from "../../src/protocol/positions.ts";
 import { type Service, startService, until } from "../support/service.ts";
-import { TestClient } from "../support/test-client.ts";
+import { type Connected, transports } from "../support/transports.ts";
 
 /** More than the kernel takes for a client that does not read, and 20 times the send buffer, in messages of 20 KB. */
 const many = 1000;
@@ -21,7 +21,7 @@ async function publishMany({ call }: Service, message: (n: number) => object): P
 }
 
 /** The offsets that come up to the given one. */
-async function offsetsUpTo(client: TestClient, last: number): Promise<number[]> {
+async function offsetsUpTo(client: Connected, last: number): Promise<number[]> {
   const offsets: number[] = [];
   while (offsets.at(-1) !== last) offsets.push(parseId(String((await client.next())["id"]))?.offset ?? 0);
   return offsets;
@@ -30,30 +30,33 @@ async function offsetsUpTo(client: TestClient, last: number): Promise<number[]> 
 const range = (count: number) => Array.from({ length: count }, (_, index) => index + 1);
 const ascending = (offsets: number[]) => [...new Set(offsets)].sort((a, b) => a - b);
 
-describe("a slow reader", () => {
-  // The first of them, so that nothing is left over from another.
-  it("shares what waits with the others, so that many of them need little more than one", async () => {
-    setFlagsFromString("--expose-gc");
-    const collect = runInNewContext("gc") as () => void;
-    const buffers = () => {
-      collect();
-      return process.memoryUsage().arrayBuffers;
-    };
-    const { belfry, port } = await startService({ sendBufferBytes: 2 * sendBufferBytes });
-    const clients = await Promise.all(range(30).map((n) => TestClient.welcomed(port, `slow${n}`)));
-    for (const { ws } of clients) ws.pause();
-    const before = buffers();
-    for (const n of range(many)) await belfry.hub.broadcast(data, { collapse: `key ${n % 40}` });
-    expect(belfry.hub.size).toBe(30);
-    // 800 KB wait for each, and 64 KiB stand at each client. What was let go of is freed in a thread beside.
-    await until(() => buffers() - before < 12 * 1024 * 1024);
-  });
+describe.each(transports)("a slow reader by $name", (transport) => {
+  // The first of them, so that nothing is left over from another. Events have ids that are each stream's own.
+  it.runIf(transport.name === "ws")(
+    "shares what waits with the others, so that many of them need little more than one",
+    async () => {
+      setFlagsFromString("--expose-gc");
+      const collect = runInNewContext("gc") as () => void;
+      const buffers = () => {
+        collect();
+        return process.memoryUsage().arrayBuffers;
+      };
+      const { belfry, port } = await startService({ sendBufferBytes: 2 * sendBufferBytes });
+      const clients = await Promise.all(range(30).map((n) => transport.welcomed(port, { flag: `slow${n}` })));
+      for (const client of clients) client.pause();
+      const before = buffers();
+      for (const n of range(many)) await belfry.hub.broadcast(data, { collapse: `key ${n % 40}` });
+      expect(belfry.hub.size).toBe(30);
+      // 800 KB wait for each, and 64 KiB stand at each client. What was let go of is freed in a thread beside.
+      await until(() => buffers() - before < 12 * 1024 * 1024);
+    },
+  );
 
   it("is closed with 4408 when too much waits for it, and the others never wait for it", async () => {
     const { port, call, belfry, metric } = await startService({ sendBufferBytes: 200_000 });
-    const slow = await TestClient.welcomed(port, "slow");
-    const quick = await TestClient.welcomed(port, "quick");
-    slow.ws.pause();
+    const slow = await transport.welcomed(port, { flag: "slow" });
+    const quick = await transport.welcomed(port, { flag: "quick" });
+    slow.pause();
     const data = "x".repeat(60_000);
     let sent = 0;
     while (belfry.hub.size === 2 && sent < 1000) {
@@ -61,7 +64,7 @@ describe("a slow reader", () => {
       sent++;
     }
     expect(await quick.take(sent)).toHaveLength(sent);
-    slow.ws.resume();
+    slow.unpause();
     expect((await slow.closed).code).toBe(4408);
     const offsets = slow.queue.map((text) => Number(JSON.parse(text).id.split("-")[2]));
     expect(offsets).toEqual(range(offsets.length));
@@ -71,12 +74,12 @@ describe("a slow reader", () => {
 
   it("of messages with one collapse key gets the newest and is not closed, while the others get all", async () => {
     const service = await startService({ sendBufferBytes });
-    const slow = await TestClient.welcomed(service.port, "slow");
-    const quick = await TestClient.welcomed(service.port, "quick");
-    slow.ws.pause();
+    const slow = await transport.welcomed(service.port, { flag: "slow" });
+    const quick = await transport.welcomed(service.port, { flag: "quick" });
+    slow.pause();
     await publishMany(service, () => ({ collapse: "price" }));
     expect(await offsetsUpTo(quick, many)).toEqual(range(many));
-    slow.ws.resume();
+    slow.unpause();
     const offsets = await offsetsUpTo(slow, many);
     expect(offsets).toEqual(ascending(offsets));
     expect(offsets.length).toBeLessThan(many / 2);
@@ -91,11 +94,11 @@ describe("a slow reader", () => {
 
   it("gets the newest of each collapse key, and everything that has none, in order", async () => {
     const service = await startService({ sendBufferBytes });
-    const slow = await TestClient.welcomed(service.port, "slow");
-    slow.ws.pause();
+    const slow = await transport.welcomed(service.port, { flag: "slow" });
+    slow.pause();
     const keyOf = (n: number) => (n % 50 === 0 ? undefined : `key ${n % 7}`);
     await publishMany(service, (n) => ({ collapse: keyOf(n) }));
-    slow.ws.resume();
+    slow.unpause();
     const offsets = await offsetsUpTo(slow, many);
     expect(offsets).toEqual(ascending(offsets));
     const owed = range(many).filter((n) => keyOf(n) === undefined || n > many - 7);
@@ -105,13 +108,13 @@ describe("a slow reader", () => {
 
   it("is not given what has expired while it waited", async () => {
     const service = await startService({ sendBufferBytes: 100 * sendBufferBytes });
-    const slow = await TestClient.welcomed(service.port, "slow");
-    slow.ws.pause();
+    const slow = await transport.welcomed(service.port, { flag: "slow" });
+    slow.pause();
     await publishMany(service, () => ({ ttl: 0.001 }));
     const lastMs = Date.now();
     await until(() => Date.now() > lastMs + 1);
     await service.call("POST", "/broadcast", { data: "last" });
-    slow.ws.resume();
+    slow.unpause();
     const offsets = await offsetsUpTo(slow, many + 1);
     expect(offsets.length).toBeLessThan(many);
     expect(await service.metric(dropped("expired"))).toBe(many + 1 - offsets.length);
@@ -119,11 +122,11 @@ describe("a slow reader", () => {
 
   it("gets what was delivered before the connection is closed for another reason", async () => {
     const service = await startService({ sendBufferBytes: 100 * sendBufferBytes });
-    const slow = await TestClient.welcomed(service.port, "slow");
-    slow.ws.pause();
+    const slow = await transport.welcomed(service.port, { flag: "slow" });
+    slow.pause();
     await publishMany(service, () => ({ ttl: 0 }));
     expect((await service.call("DELETE", "/users/slow/connections")).json).toEqual({ closed: 1 });
-    slow.ws.resume();
+    slow.unpause();
     expect((await slow.closed).code).toBe(4403);
     expect(slow.queue).toHaveLength(many);
   });

@@ -66,13 +66,6 @@ describe("a stream", () => {
     },
   );
 
-  it("has no topics yet", async () => {
-    const { port } = await startService();
-    for (const path of ["/sse?topic=news", "/sse?topic="]) {
-      expect(await SseClient.refused(port, "alice", { path })).toMatchObject({ status: 400 });
-    }
-  });
-
   it("leaves its id where it is by what is live only", async () => {
     const { port, call } = await startService();
     const client = await SseClient.welcomed(port, "alice");
