@@ -115,7 +115,7 @@ function framesFault(frames: readonly ServerFrame[]): string | undefined {
     const { type, code, detail } = JSON.parse(frame.payload.toString()) as Readonly<Record<string, unknown>>;
     if ((type === "welcome") !== (index === 0)) return `frame ${index} is ${type}`;
     if (type === "error" && (typeof code !== "string" || typeof detail !== "string")) return "an error without words";
-    return ["welcome", "message", "error"].includes(String(type)) ? undefined : `a frame of type ${type}`;
+    return ["welcome", "message", "request", "error"].includes(String(type)) ? undefined : `a frame of type ${type}`;
   });
 }
 
