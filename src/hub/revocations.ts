@@ -55,12 +55,20 @@ export class Revocations {
 
   /** Resolves when they were read once; rejects with `unavailable` when they could not be. */
   async loaded(): Promise<void> {
-    if (!this.#isLoaded) await this.#loading;
+    if (this.#isLoaded) return;
+    try {
+      await this.#loading;
+    } catch {
+      // In a cluster the first try may be over before the server is reached that keeps them. Who comes together tries once.
+      if (this.#retry) this.load();
+      await this.#loading;
+    }
   }
 
   /** Reads what the broker keeps, until that succeeds. */
   load(): void {
     clearTimeout(this.#retry);
+    this.#retry = undefined;
     this.#loading = this.#load();
     this.#loading.catch((error: unknown) => {
       if (this.#broker.up) this.#log.warn({ err: error }, "the revocations could not be read; trying again");
