@@ -12,6 +12,7 @@ import type { OnMessage } from "./client-frames.ts";
 import { type Config, checkConfig, readConfig } from "./config.ts";
 import { createHttpApp } from "./http/app.ts";
 import { type Certificate, certificateOf } from "./http/certificate.ts";
+import { clientRoute } from "./http/client-route.ts";
 import { serveDirectly } from "./http/direct.ts";
 import { receiveExternalPublish } from "./http/external-publish.ts";
 import { historyRoutes } from "./http/history-routes.ts";
@@ -249,6 +250,7 @@ export class Belfry {
     return [
       ...healthRoutes(this.#broker, () => this.#draining),
       upgradeRoute(wsPath),
+      clientRoute(),
       ...sseRoutes(this.#transports.sse, this.#config.maxPayloadBytes),
     ];
   }

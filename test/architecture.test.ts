@@ -92,6 +92,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   auth: ["protocol", ...leaves],
   hub: ["broker", "protocol", ...leaves],
   broker: ["protocol", ...leaves],
+  // It runs in browsers, and knows of the service what is seen from outside.
+  client: ["protocol"],
   protocol: [],
   // It knows of a server what is seen from outside, and loads others too.
   load: [],

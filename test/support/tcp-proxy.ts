@@ -5,6 +5,10 @@ import { onTestFinished } from "vitest";
 /** A TCP proxy on loopback whose connections a test can cut, hold up and refuse. */
 export interface TcpProxy {
   readonly port: number;
+  /** Where new connections lead. */
+  target: number;
+  /** Connections whose first bytes match are cut at once; undefined: none. */
+  block: RegExp | undefined;
   /** Cuts every connection; new ones are taken. */
   cut(): void;
   /** Cuts every connection and refuses new ones until `resume`. */
@@ -27,7 +31,10 @@ export async function startProxy(targetPort: number): Promise<TcpProxy> {
       client.resetAndDestroy();
       return;
     }
-    const target = connect(targetPort, "127.0.0.1");
+    const target = connect(proxy.target, "127.0.0.1");
+    client.once("data", (chunk) => {
+      if (proxy.block?.test(chunk.toString("latin1"))) client.destroy();
+    });
     const pair = { sent: "", target };
     pairs.set(client, pair);
     client.on("close", () => pairs.delete(client));
@@ -57,8 +64,10 @@ export async function startProxy(targetPort: number): Promise<TcpProxy> {
     cut();
     server.close();
   });
-  return {
+  const proxy: TcpProxy = {
     port: (server.address() as AddressInfo).port,
+    target: targetPort,
+    block: undefined,
     cut,
     stop() {
       stopped = true;
@@ -79,4 +88,5 @@ export async function startProxy(targetPort: number): Promise<TcpProxy> {
       for (const socket of sockets) socket.resume();
     },
   };
+  return proxy;
 }
