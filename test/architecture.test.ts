@@ -94,6 +94,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   broker: ["protocol", ...leaves],
   // It runs in browsers, and knows of the service what is seen from outside.
   client: ["protocol"],
+  publisher: [],
   protocol: [],
   // It knows of a server what is seen from outside, and loads others too.
   load: [],
