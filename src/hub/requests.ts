@@ -75,7 +75,7 @@ export class Requests {
    * Asks a user, on all connections wherever they are, and resolves with the first reply.
    *
    * @param json the data as JSON text; so is that of the reply
-   * @throws BelfryError `invalid`, `too_large`; `not_found`: the user has no connection that could reply; `no_reply`: nobody
+   * @throws BelfryError `invalid`, `too_large`; `not_found`: the user has no connection; `no_reply`: nobody
    *   replied in time, or all who were asked have gone; `unavailable`
    */
   async send(user: string, json: string, options: RequestOptions = {}): Promise<Reply<string>> {
@@ -164,7 +164,7 @@ function failureOf(
   if (answers.length < replicas) return new BelfryError("no_reply", `nobody replied within ${timeoutMs} ms`);
   const wasThere = answers.some(({ kind }) => kind === "gone");
   if (wasThere) return new BelfryError("no_reply", "every connection that was asked has gone");
-  return new BelfryError("not_found", "the user has no connection that could reply");
+  return new BelfryError("not_found", "the user has no connection");
 }
 
 function resultOf(error: unknown, signal: AbortSignal | undefined): RequestResult {

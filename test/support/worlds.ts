@@ -15,3 +15,8 @@ export const worlds: readonly { name: string; start: (options?: BelfryOptions) =
   },
   { name: "three replicas on Redis", start: async (options) => (await startReplicas(3, options)) as Three },
 ];
+
+/** The port of one of the replicas, counted round and round from 0. */
+export function portOf(replicas: readonly Service[], index: number): number {
+  return replicas[index % replicas.length]?.port ?? 0;
+}
