@@ -2,7 +2,7 @@ import type { Broker } from "../broker/broker.ts";
 import { BelfryError, type InvalidInput } from "../errors.ts";
 import type { ClientFrame, ErrorFrame } from "../protocol/frames.ts";
 import { type Stream, userStream } from "../protocol/streams.ts";
-import { isName } from "../protocol/user-ids.ts";
+import { isName, nameExpected } from "../protocol/user-ids.ts";
 import { AskedRequests, type RequestAnswer, type RequestQuestion } from "./asked-requests.ts";
 import type { Connection } from "./connection.ts";
 import { checkSize } from "./messages.ts";
@@ -142,8 +142,8 @@ function isReply(answer: unknown): answer is Extract<RequestAnswer, { kind: "rep
 
 function check(user: string, event: string | undefined, timeoutMs: number): void {
   const errors: InvalidInput[] = [];
-  if (!isName(user)) errors.push({ path: "user", message: "expected 1 to 128 characters" });
-  if (event !== undefined && !isName(event)) errors.push({ path: "event", message: "expected 1 to 128 characters" });
+  if (!isName(user)) errors.push({ path: "user", message: nameExpected });
+  if (event !== undefined && !isName(event)) errors.push({ path: "event", message: nameExpected });
   if (!(Number.isInteger(timeoutMs) && timeoutMs >= 1 && timeoutMs <= maxRequestTimeoutMs)) {
     errors.push({ path: "timeoutMs", message: `expected ms from 1 to ${maxRequestTimeoutMs}` });
   }
