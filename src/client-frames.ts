@@ -7,7 +7,7 @@ import type { Hub } from "./hub/hub.ts";
 import type { Log } from "./log.ts";
 import { type ClientFrame, type ErrorFrame, type FrameRef, frameError, type ServerFrame } from "./protocol/frames.ts";
 import type { Position } from "./protocol/positions.ts";
-import { parseTopicSince } from "./protocol/since.ts";
+import { parseTopicSince, sinceAmong } from "./protocol/since.ts";
 
 /** A `message` frame of a client's. */
 export interface ClientMessage {
@@ -96,7 +96,7 @@ export async function subscribeToAll(
   positions: readonly Position[],
   { hub, log, topicAccess }: FrameContext,
 ): Promise<boolean> {
-  const sinceIn = (epoch: string) => positions.find((position) => position.epoch === epoch);
+  const sinceIn = sinceAmong(positions);
   const subscriptions = topics.map(async (topic) => {
     const authorize = () => topicAccess.authorize(connection, topic);
     try {

@@ -1,4 +1,4 @@
-import { maxReminders, type Reminders } from "./broker.ts";
+import { maxReminders, type Reminders } from "./reminders.ts";
 
 /** The reminders of one process. */
 export class MemoryReminders implements Reminders {

@@ -1,4 +1,3 @@
-import { BelfryError } from "../errors.ts";
 import type { Position } from "../protocol/positions.ts";
 import type { Stream } from "../protocol/streams.ts";
 import type {
@@ -14,9 +13,10 @@ import type {
   Standing,
 } from "./broker.ts";
 import { PendingQuestions } from "./pending-questions.ts";
-import { ReplyError, redisUnavailable } from "./redis-client.ts";
+import { redisUnavailable } from "./redis-client.ts";
 import type { RedisNode } from "./redis-node.ts";
 import type { RedisNodes } from "./redis-nodes.ts";
+import { RedisOperations } from "./redis-operations.ts";
 import { RedisReminders } from "./redis-reminders.ts";
 import { RedisStore, type RedisStoreOptions } from "./redis-store.ts";
 import { RedisSubscriptions } from "./redis-subscriptions.ts";
@@ -31,14 +31,8 @@ export interface RedisBrokerOptions extends RedisStoreOptions, RedisTopologyOpti
   readonly onMalformed?: () => void;
 }
 
-/** Operations under way at once; more are refused, so that a hanging Redis does not fill the memory. */
-const maxPending = 10_000;
-
 /** Channels in one SUBSCRIBE and positions in one pipeline. */
 const subscribeBatch = 500;
-
-/** Longest time of an operation, whatever it consists of, in ms: a publish must be answered within 3 s. */
-const operationTimeoutMs = 2800;
 
 /** Pause before a failed attempt to listen to what backends publish is repeated, in ms. */
 const listenRetryMs = 1000;
@@ -52,23 +46,22 @@ export class RedisBroker implements Broker {
   readonly #options: RedisBrokerOptions;
   readonly #nodes: RedisNodes;
   readonly #store: RedisStore;
+  readonly #operations: RedisOperations;
   readonly #subscriptions: RedisSubscriptions;
   readonly #questions = new PendingQuestions();
   #handler: BrokerHandler | undefined;
   #up = false;
   #isStarted = false;
   #listening: NodeJS.Timeout | undefined;
-  #pending = 0;
 
   constructor(options: RedisBrokerOptions) {
     this.#options = options;
     this.#nodes = createRedisNodes(options, this.#questions, () => this.#malformed());
     this.#store = new RedisStore(options, this.#nodes);
     this.#subscriptions = new RedisSubscriptions(this.#nodes, this.#store);
-    const { redisPrefix, historyTtlSeconds } = options;
-    this.reminders = new RedisReminders(`${redisPrefix}:reminders`, 1000 * historyTtlSeconds, (...operation) =>
-      this.#run(...operation),
-    );
+    const { redisPrefix, historyTtlSeconds, onOperation } = options;
+    this.#operations = new RedisOperations(this.#nodes, onOperation);
+    this.reminders = new RedisReminders(`${redisPrefix}:reminders`, 1000 * historyTtlSeconds, this.#operations);
   }
 
   get up(): boolean {
@@ -85,42 +78,50 @@ export class RedisBroker implements Broker {
   }
 
   async publish(stream: Stream, publication: Publication, here?: number): Promise<Published> {
-    return this.#run("publish", this.#store.channelOf(stream), (node) =>
+    return this.#operations.run("publish", this.#store.channelOf(stream), (node) =>
       this.#store.publish(node, stream, publication, here),
     );
   }
 
   async claim(idempotency: Idempotency): Promise<void> {
-    await this.#run("claim", this.#store.claimKeyOf(idempotency), (node) => this.#store.claim(node, idempotency));
+    await this.#operations.run("claim", this.#store.claimKeyOf(idempotency), (node) =>
+      this.#store.claim(node, idempotency),
+    );
   }
 
   async addRevocation(text: string, expiresAtMs: number): Promise<void> {
     const store = this.#store;
-    await this.#run("revoke", store.revocationsKey, (node) => store.addRevocation(node, text, expiresAtMs));
+    await this.#operations.run("revoke", store.revocationsKey, (node) => store.addRevocation(node, text, expiresAtMs));
   }
 
   async countPublishes(publisher: string, messages: number): Promise<number> {
     const store = this.#store;
-    return this.#run("limit", store.limitKeyOf(publisher), (node) => store.countPublishes(node, publisher, messages));
+    return this.#operations.run("limit", store.limitKeyOf(publisher), (node) =>
+      store.countPublishes(node, publisher, messages),
+    );
   }
 
   async addUserTopic(user: string, topic: string, max: number): Promise<void> {
     const store = this.#store;
-    await this.#run("topics", store.userTopicsKeyOf(user), (node) => store.addUserTopic(node, user, topic, max));
+    await this.#operations.run("topics", store.userTopicsKeyOf(user), (node) =>
+      store.addUserTopic(node, user, topic, max),
+    );
   }
 
   async removeUserTopic(user: string, topic: string): Promise<void> {
     const store = this.#store;
-    await this.#run("topics", store.userTopicsKeyOf(user), (node) => store.removeUserTopic(node, user, topic));
+    await this.#operations.run("topics", store.userTopicsKeyOf(user), (node) =>
+      store.removeUserTopic(node, user, topic),
+    );
   }
 
   async userTopics(user: string): Promise<string[]> {
     const store = this.#store;
-    return this.#run("topics", store.userTopicsKeyOf(user), (node) => store.userTopics(node, user));
+    return this.#operations.run("topics", store.userTopicsKeyOf(user), (node) => store.userTopics(node, user));
   }
 
   async revocations(): Promise<string[]> {
-    return this.#run("revocations", this.#store.revocationsKey, (node) => this.#store.revocations(node));
+    return this.#operations.run("revocations", this.#store.revocationsKey, (node) => this.#store.revocations(node));
   }
 
   async subscribe(
@@ -149,30 +150,31 @@ export class RedisBroker implements Broker {
   }
 
   async history(stream: Stream, after: number, limit: number): Promise<HistoryPage> {
-    return this.#run("history", this.#store.channelOf(stream), (node) =>
+    return this.#operations.run("history", this.#store.channelOf(stream), (node) =>
       this.#store.history(node, stream, after, limit, () => this.#malformed()),
     );
   }
 
   async streamOf(epoch: string): Promise<Stream | undefined> {
-    return this.#run("find", this.#store.epochKeyOf(epoch), (node) => this.#store.streamOf(node, epoch));
+    return this.#operations.run("find", this.#store.epochKeyOf(epoch), (node) => this.#store.streamOf(node, epoch));
   }
 
   async keepAcked(stream: Stream, position: Position): Promise<void> {
     const channel = this.#store.channelOf(stream);
-    await this.#run("acked", channel, (node) => this.#store.keepAcked(node, stream, position));
+    await this.#operations.run("acked", channel, (node) => this.#store.keepAcked(node, stream, position));
   }
 
   async ask(stream: Stream, question: unknown, options?: AskOptions): Promise<Answers> {
     const channel = this.#store.channelOf(stream);
     // Only the sending is an operation of Redis: answers may take as long as a client thinks.
-    const send = (request: string) => this.#run("ask", channel, (node) => node.ask(channel, request, question));
+    const send = (request: string) =>
+      this.#operations.run("ask", channel, (node) => node.ask(channel, request, question));
     return this.#questions.ask(send, options);
   }
 
   async check(): Promise<void> {
     const nodes = this.#nodes.all;
-    await this.#run("check", this.#externalChannel, () => Promise.all(nodes.map((node) => node.check())));
+    await this.#operations.run("check", this.#externalChannel, () => Promise.all(nodes.map((node) => node.check())));
     const isListening = this.#subscriptions.isListeningTo(this.#externalChannel);
     if (!this.#up || !isListening) throw redisUnavailable("the subscriptions in Redis are not restored yet");
   }
@@ -224,7 +226,7 @@ export class RedisBroker implements Broker {
   ): Promise<Standing[]> {
     const [first] = streams;
     if (!first) return [];
-    return this.#run("subscribe", this.#store.channelOf(first), (node) => {
+    return this.#operations.run("subscribe", this.#store.channelOf(first), (node) => {
       // Where the first one has moved to, the others need not be.
       if (streams.some((stream) => this.#nodeOf(stream) !== node)) throw redisUnavailable("streams have moved");
       return this.#subscriptions.add(node, streams, known);
@@ -265,45 +267,4 @@ export class RedisBroker implements Broker {
       this.#options.log.warn({ err: error }, "a question could not be answered");
     }
   }
-
-  /** Runs an operation on the node that serves a key: bounded in number, timed, its failures turned into `unavailable`. */
-  async #run<T>(operation: string, key: string, work: (node: RedisNode) => Promise<T>): Promise<T> {
-    if (this.#pending >= maxPending) throw redisUnavailable("too many operations wait for Redis");
-    this.#pending++;
-    const start = performance.now();
-    const { promise: late, reject } = Promise.withResolvers<never>();
-    const timer = setTimeout(() => reject(redisUnavailable("Redis did not answer in time")), operationTimeoutMs);
-    try {
-      return await Promise.race([this.#at(key, work), late]);
-    } catch (error) {
-      // Our own mistakes are no failure of Redis.
-      if (error instanceof BelfryError || error instanceof TypeError || error instanceof ReferenceError) throw error;
-      throw redisUnavailable(this.#nodes.nodeOf(key)?.ready ? reasonOf(error) : "Redis cannot be reached", error);
-    } finally {
-      clearTimeout(timer);
-      this.#pending--;
-      this.#options.onOperation?.(operation, (performance.now() - start) / 1000);
-    }
-  }
-
-  /** A node that says that the key has moved has not done the work, so another may. */
-  async #at<T>(key: string, work: (node: RedisNode) => Promise<T>): Promise<T> {
-    const node = this.#nodes.nodeOf(key);
-    if (!node) throw redisUnavailable("Redis cannot be reached");
-    try {
-      return await work(node);
-    } catch (error) {
-      if (!(error instanceof ReplyError) || !(error as Error).message.startsWith("MOVED ")) throw error;
-      await this.#nodes.refresh();
-      const other = this.#nodes.nodeOf(key);
-      if (!other || other === node) throw error;
-      return work(other);
-    }
-  }
-}
-
-/** What an operation failed of, by the code that Redis puts first (OOM, READONLY, …); the rest may quote the command. */
-function reasonOf(error: unknown): string {
-  const code = error instanceof ReplyError ? /^[A-Z]+/.exec((error as Error).message)?.[0] : undefined;
-  return code ? `Redis refused the operation (${code})` : "Redis did not answer";
 }

@@ -1,4 +1,4 @@
-import { maxReminders } from "./broker.ts";
+import { maxReminders } from "./reminders.ts";
 
 /** Messages of a stream that may be held back, beside as many as its history holds. */
 const maxHeld = 10_000;

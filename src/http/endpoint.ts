@@ -6,7 +6,7 @@ import { endOfTurn } from "../end-of-turn.ts";
 import { BelfryError, toBelfryError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
-import { isName, maxNameLength } from "../protocol/user-ids.ts";
+import { isName, nameExpected } from "../protocol/user-ids.ts";
 import { checkHead } from "../raw-http.ts";
 import { readJson } from "./body.ts";
 import type { PublishLimiter } from "./publish-limiter.ts";
@@ -87,7 +87,7 @@ async function call(
   const key = route.right && keys.authorize(request.headers.authorization, route.right);
   for (const name in params) {
     if (isName(params[name] ?? "")) continue;
-    const errors = [{ path: name, message: `expected 1 to ${maxNameLength} characters` }];
+    const errors = [{ path: name, message: nameExpected }];
     throw new BelfryError("invalid", "the path is not valid", { errors });
   }
   const hungUp = () => signalOf(response);
@@ -124,7 +124,7 @@ function idempotencyOf({ headers }: IncomingMessage, said: readonly unknown[]): 
   if (typeof key === "string" && isName(key)) {
     return { key, fingerprint: createHash("sha256").update(JSON.stringify(said)).digest("base64url") };
   }
-  const errors = [{ path: "Idempotency-Key", message: `expected 1 to ${maxNameLength} characters` }];
+  const errors = [{ path: "Idempotency-Key", message: nameExpected }];
   throw new BelfryError("invalid", "the header Idempotency-Key is not valid", { errors });
 }
 

@@ -14,7 +14,7 @@ export function requestRoute(hub: Hub, maxPayloadBytes: number): Route {
     right: "publish",
     body: { schema: requestSchema, maxBytes: maxPayloadBytes + envelopeBytes, countMessages: () => 1 },
     answer: { status: 200, description: "The first reply.", schema: replySchema },
-    problems: { 404: "The user has no connection that could reply.", 504: "Nobody replied in time." },
+    problems: { 404: "The user has no connection.", 504: "Nobody replied in time." },
     handle: async ({ params, body, text, hungUp }) => {
       const { event, timeout } = body as z.output<typeof requestSchema>;
       const [start, end] = memberSpan(text, "data") as Span;

@@ -4,16 +4,13 @@ import { maxTtlSeconds } from "../hub/messages.ts";
 import { maxRequestTimeoutMs } from "../hub/requests.ts";
 import { parseId } from "../protocol/positions.ts";
 import { broadcastStream, type Scope, type Stream, scopeLetter, topicStream, userStream } from "../protocol/streams.ts";
-import { isName, maxNameLength } from "../protocol/user-ids.ts";
+import { isName, maxNameLength, nameExpected } from "../protocol/user-ids.ts";
 
 /** Most messages in one batch. */
 const maxBatchMessages = 1000;
 
 /** Ids, topics, events, keys: JSON Schema counts characters as we do, in code points. */
-const nameSchema = z
-  .string()
-  .refine(isName, `expected 1 to ${maxNameLength} characters`)
-  .meta({ minLength: 1, maxLength: maxNameLength });
+const nameSchema = z.string().refine(isName, nameExpected).meta({ minLength: 1, maxLength: maxNameLength });
 
 const message = {
   data: z.unknown().meta({ description: "Any JSON value; reaches the clients exactly as it is sent." }),

@@ -1,6 +1,6 @@
 import type { HistoryPage } from "../broker/broker.ts";
 import { formatId, type Position } from "../protocol/positions.ts";
-import type { Since } from "../protocol/since.ts";
+import type { SinceIn } from "../protocol/since.ts";
 import type { Stream } from "../protocol/streams.ts";
 import type { Welcome } from "./connection.ts";
 import type { HistoryReader } from "./history-reader.ts";
@@ -30,12 +30,12 @@ export interface Admission {
 /**
  * Holds a stream for a connection and decides where in it the connection begins.
  *
- * @param sinceIn says what it has of the stream, which is in this epoch; undefined: it begins live
+ * @param sinceIn says what it has of the stream
  * @throws BelfryError `unavailable`; nothing is held then
  */
 export async function admitTo(
   stream: Stream,
-  sinceIn: (epoch: string) => Since | undefined,
+  sinceIn: SinceIn,
   streams: SubscribedStreams,
   reader: HistoryReader,
 ): Promise<AdmittedStream> {

@@ -16,7 +16,7 @@ export interface RequestQuestion {
  * What a replica answers.
  *
  * - `reply`: one of its connections replied; it was the first here
- * - `offline`: it has no connection of the user's that could reply
+ * - `offline`: it has no connection of the user's
  * - `gone`: those that it asked went away
  * - `full`: too many requests wait here
  */
@@ -61,7 +61,7 @@ export class AskedRequests {
   }
 
   /**
-   * Puts a request to connections, all of which may reply by WebSocket.
+   * Puts a request to connections, any of which may reply.
    *
    * @returns what to answer; the promise resolves with undefined when nobody here has replied before the request was over
    */

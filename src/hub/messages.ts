@@ -1,7 +1,7 @@
 import type { Idempotency, Publication } from "../broker/broker.ts";
 import { BelfryError, type InvalidInput } from "../errors.ts";
 import type { Stream } from "../protocol/streams.ts";
-import { isName } from "../protocol/user-ids.ts";
+import { isName, nameExpected } from "../protocol/user-ids.ts";
 
 /** What may be said about a message beside its data. */
 export interface MessageOptions {
@@ -35,15 +35,15 @@ export const maxTtlSeconds = 365 * 86400;
 export function toPublication(stream: Stream, draft: MessageDraft, maxPayloadBytes: number, ts: number): Publication {
   const { json, event, ttl, collapse, idempotency } = draft;
   const errors: InvalidInput[] = [];
-  if (event !== undefined && !isName(event)) errors.push({ path: "event", message: "expected 1 to 128 characters" });
+  if (event !== undefined && !isName(event)) errors.push({ path: "event", message: nameExpected });
   if (collapse !== undefined && !isName(collapse)) {
-    errors.push({ path: "collapse", message: "expected 1 to 128 characters" });
+    errors.push({ path: "collapse", message: nameExpected });
   }
   if (ttl !== undefined && !(ttl >= 0 && ttl <= maxTtlSeconds)) {
     errors.push({ path: "ttl", message: `expected seconds from 0 to ${maxTtlSeconds}` });
   }
   if (stream.scope !== "broadcast" && !isName(stream.name)) {
-    errors.push({ path: stream.scope, message: "expected 1 to 128 characters" });
+    errors.push({ path: stream.scope, message: nameExpected });
   }
   if (errors.length > 0) throw new BelfryError("invalid", "the message is not valid", { errors });
   checkSize(json, maxPayloadBytes);

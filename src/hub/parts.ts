@@ -76,7 +76,11 @@ export class Parts {
     const { streams, presence, revocations, receipts, publisher } = this;
     const rosters = new Rosters({
       ...options,
-      tell: (stream, event, user) => publisher.deliverHere(stream, { json: JSON.stringify({ user }), event, ttl: 0 }),
+      tell: (stream, event, user) => {
+        const draft = { json: JSON.stringify({ user }), event, ttl: 0 };
+        // Where it could be refused, somebody would be half in the topic, or half out.
+        publisher.deliverHere(stream, draft, Number.POSITIVE_INFINITY);
+      },
     });
     const shared = { ...options, streams, reader: new HistoryReader(broker), presence, revocations, receipts, rosters };
     this.rosters = rosters;

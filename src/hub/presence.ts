@@ -1,4 +1,5 @@
 import type { Broker } from "../broker/broker.ts";
+import { BelfryError } from "../errors.ts";
 import { broadcastStream, type Stream, topicStream, userStream } from "../protocol/streams.ts";
 import type { Connection } from "./connection.ts";
 import {
@@ -28,12 +29,12 @@ interface Here {
  * connections that it holds, so that nothing is left behind when one of them dies.
  */
 export class Presence {
-  readonly #broker: Broker;
+  readonly #broker: Pick<Broker, "ask">;
   readonly #replica: string;
   readonly #here: Here;
 
   /** @param replica name of this replica, unique among those that share the broker */
-  constructor(broker: Broker, replica: string, here: Here) {
+  constructor(broker: Pick<Broker, "ask">, replica: string, here: Here) {
     this.#broker = broker;
     this.#replica = replica;
     this.#here = here;
@@ -87,8 +88,15 @@ export class Presence {
     const stream = user === null ? broadcastStream : userStream(user);
     const question: Question = { kind: "frame", connection, secret, frame };
     // The one that holds the connection is enough.
-    const { answers } = await this.#broker.ask(stream, question, { isLast: (answer) => answer !== null });
-    return (answers as (number | null)[]).find((answer) => answer !== null);
+    const { answers, replicas } = await this.#broker.ask(stream, question, { isLast: (answer) => answer !== null });
+    const taken = (answers as (number | null)[]).find((answer) => answer !== null);
+    if (taken === undefined && answers.length < replicas) {
+      // Its client would take the connection for gone.
+      throw new BelfryError("unavailable", "a replica that may hold the connection does not answer", {
+        retryAfterSeconds: 1,
+      });
+    }
+    return taken;
   }
 
   /** Answers a replica's question, this one's own among them; undefined when the question is not known. */

@@ -79,9 +79,13 @@ export class Publisher {
     }
   }
 
-  /** See {@link Hub.deliverHere}. */
-  deliverHere(stream: Stream, draft: MessageDraft): void {
-    const { body, ts, collapse } = toPublication(stream, draft, this.#options.maxPayloadBytes, Date.now());
+  /**
+   * See {@link Hub.deliverHere}.
+   *
+   * @param maxPayloadBytes most bytes of the data; default: what publishers may send
+   */
+  deliverHere(stream: Stream, draft: MessageDraft, maxPayloadBytes: number = this.#options.maxPayloadBytes): void {
+    const { body, ts, collapse } = toPublication(stream, draft, maxPayloadBytes, Date.now());
     const id = formatLiveId(this.#instance, ++this.#liveCount);
     const message = { stream, id, position: undefined, body: Buffer.from(body), ts, expiresAtMs: 0, collapse };
     this.#streams.accept(message);

@@ -2,7 +2,7 @@ import type { Broker } from "../broker/broker.ts";
 import { BelfryError, type InvalidInput } from "../errors.ts";
 import type { ClientFrame, ErrorFrame } from "../protocol/frames.ts";
 import { type Stream, userStream } from "../protocol/streams.ts";
-import { isName } from "../protocol/user-ids.ts";
+import { isName, nameExpected } from "../protocol/user-ids.ts";
 import { AskedRequests, type RequestAnswer, type RequestQuestion } from "./asked-requests.ts";
 import type { Connection } from "./connection.ts";
 import { checkSize } from "./messages.ts";
@@ -75,7 +75,7 @@ export class Requests {
    * Asks a user, on all connections wherever they are, and resolves with the first reply.
    *
    * @param json the data as JSON text; so is that of the reply
-   * @throws BelfryError `invalid`, `too_large`; `not_found`: the user has no connection that could reply; `no_reply`: nobody
+   * @throws BelfryError `invalid`, `too_large`; `not_found`: the user has no connection; `no_reply`: nobody
    *   replied in time, or all who were asked have gone; `unavailable`
    */
   async send(user: string, json: string, options: RequestOptions = {}): Promise<Reply<string>> {
@@ -142,8 +142,8 @@ function isReply(answer: unknown): answer is Extract<RequestAnswer, { kind: "rep
 
 function check(user: string, event: string | undefined, timeoutMs: number): void {
   const errors: InvalidInput[] = [];
-  if (!isName(user)) errors.push({ path: "user", message: "expected 1 to 128 characters" });
-  if (event !== undefined && !isName(event)) errors.push({ path: "event", message: "expected 1 to 128 characters" });
+  if (!isName(user)) errors.push({ path: "user", message: nameExpected });
+  if (event !== undefined && !isName(event)) errors.push({ path: "event", message: nameExpected });
   if (!(Number.isInteger(timeoutMs) && timeoutMs >= 1 && timeoutMs <= maxRequestTimeoutMs)) {
     errors.push({ path: "timeoutMs", message: `expected ms from 1 to ${maxRequestTimeoutMs}` });
   }
@@ -164,7 +164,7 @@ function failureOf(
   if (answers.length < replicas) return new BelfryError("no_reply", `nobody replied within ${timeoutMs} ms`);
   const wasThere = answers.some(({ kind }) => kind === "gone");
   if (wasThere) return new BelfryError("no_reply", "every connection that was asked has gone");
-  return new BelfryError("not_found", "the user has no connection that could reply");
+  return new BelfryError("not_found", "the user has no connection");
 }
 
 function resultOf(error: unknown, signal: AbortSignal | undefined): RequestResult {

@@ -5,7 +5,7 @@ import { Roster } from "./roster.ts";
 
 /** What {@link Rosters} works with. */
 export interface RostersOptions {
-  readonly broker: Broker;
+  readonly broker: Pick<Broker, "ask">;
   /** Name of this replica, unique among those that share the broker. */
   readonly replica: string;
   /** Topics that tell who joins and who leaves, and patterns of them; default: none. */
@@ -38,6 +38,9 @@ const lookIntervalMs = 1000;
 /** Looks in a row at which a replica was missing, after which it is gone. */
 const maxMisses = 2;
 
+/** Replicas that have gone and may come back; of more the oldest are forgotten. */
+const maxGone = 1000;
+
 /**
  * Who is there, for the topics that tell it. The replicas that have subscribers of a topic tell each other of each user's
  * first and last connection, and everything anew after they were cut off; a replica that has died is missed within seconds,
@@ -46,7 +49,7 @@ const maxMisses = 2;
 export class Rosters {
   readonly #options: RostersOptions;
   readonly #rosters = new Map<string, Roster>();
-  /** Looks in a row at which a replica was missing. */
+  /** Looks in a row at which a replica was missing, oldest first. */
   readonly #misses = new Map<string, number>();
   #looking: NodeJS.Timeout | undefined;
 
@@ -119,6 +122,8 @@ export class Rosters {
 
   /** Sees which replicas there are, and lets the users of those that are missing leave. */
   async #look(): Promise<void> {
+    // Whoever opens the next one asks everybody, those too that have come back.
+    if (this.#rosters.size === 0) this.#misses.clear();
     const known = new Set([...this.#rosters.values()].flatMap(({ replicas }) => [...replicas]));
     if (known.size === 0 && this.#misses.size === 0) return;
     const asked = await this.#options.broker.ask(broadcastStream, { kind: "stats" }).catch(() => undefined);
@@ -131,7 +136,10 @@ export class Rosters {
   #missed(replica: string): void {
     const misses = (this.#misses.get(replica) ?? 0) + 1;
     this.#misses.set(replica, misses);
-    if (misses >= maxMisses) for (const roster of this.#rosters.values()) roster.replace(replica, []);
+    if (misses < maxMisses) return;
+    for (const roster of this.#rosters.values()) roster.replace(replica, []);
+    const [oldest] = this.#misses.keys();
+    if (this.#misses.size > maxGone && oldest !== undefined) this.#misses.delete(oldest);
   }
 
   /** A replica that was taken to be gone has not heard of that. */

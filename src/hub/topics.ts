@@ -1,7 +1,7 @@
 import { BelfryError } from "../errors.ts";
 import type { FrameRef } from "../protocol/frames.ts";
 import { formatId, type Position } from "../protocol/positions.ts";
-import type { Since } from "../protocol/since.ts";
+import type { SinceIn } from "../protocol/since.ts";
 import { topicStream } from "../protocol/streams.ts";
 import { namesTopic } from "../protocol/topic-patterns.ts";
 import { admitTo } from "./admission.ts";
@@ -24,8 +24,8 @@ type Grant = "open" | "token";
 /** What a client asks for with a `subscribe` frame. */
 export interface SubscribeRequest {
   readonly topic: string;
-  /** What it has of the topic, as for {@link admitTo}; default: it begins live. Of no effect while it is subscribed already. */
-  readonly sinceIn?: (epoch: string) => Since | undefined;
+  /** What it has of the topic; default: nothing. Of no effect while it is subscribed already. */
+  readonly sinceIn?: SinceIn;
   readonly ref?: FrameRef | undefined;
   /** Decides whether it may; rejects with BelfryError. */
   readonly authorize: () => Promise<Grant>;
@@ -99,7 +99,8 @@ export class Topics {
     }
     await this.#inTurn(member, topic, async (entry) => {
       const grant = await authorize();
-      await this.#enter(member, topic, entry, sinceIn, ref);
+      if (entry.subscription) await this.#sayWhere(member, topic, entry.subscription, entry.roster, ref);
+      else await this.#enter(member, topic, entry, sinceIn, ref);
       entry.grant = grant;
     });
   }
@@ -154,12 +155,8 @@ export class Topics {
     return [...entries].flatMap(({ subscription }) => subscription?.subscribed ?? []);
   }
 
-  /** Puts a connection into a topic that its user is subscribed to; `sinceIn` as for {@link admitTo}. Rejects with BelfryError. */
-  async enterAsUser(
-    connection: Connection,
-    topic: string,
-    sinceIn: (epoch: string) => Since | undefined,
-  ): Promise<void> {
+  /** Puts a connection into a topic that its user is subscribed to. Rejects with BelfryError. */
+  async enterAsUser(connection: Connection, topic: string, sinceIn: SinceIn): Promise<void> {
     const member = this.#options.memberOf(connection);
     if (!member) return;
     await this.#inTurn(member, topic, async (entry) => {
@@ -228,28 +225,29 @@ export class Topics {
     if (entries.size === 0) this.#entries.delete(member);
   }
 
-  /** Puts a connection into a topic, or says again where it is. */
-  async #enter(
+  /** Says again where a connection is in a topic, once it has been given what it missed. */
+  async #sayWhere(
     member: Member,
     topic: string,
-    entry: Entry,
-    sinceIn: (epoch: string) => Since | undefined,
-    ref?: FrameRef,
+    subscription: Subscription,
+    roster: Roster | undefined,
+    ref: FrameRef | undefined,
   ): Promise<void> {
+    await subscription.live();
+    if (member.connection.gone) return;
+    // What is said is where the connection is, so it must have been handed everything up to there.
+    const { fanOut, position } = subscription.subscribed;
+    fanOut.flush(member);
+    sendSubscribed(member.connection, topic, position, { roster, ref });
+  }
+
+  /** Puts a connection into a topic. */
+  async #enter(member: Member, topic: string, entry: Entry, sinceIn: SinceIn, ref?: FrameRef): Promise<void> {
     const { streams, reader, receipts, rosters, onResume } = this.#options;
     const { connection } = member;
-    if (entry.subscription) {
-      await entry.subscription.live();
-      if (connection.gone) return;
-      // What is said is where the connection is, so it must have been handed everything up to there.
-      const { fanOut, position } = entry.subscription.subscribed;
-      fanOut.flush(member);
-      sendSubscribed(connection, topic, position, { roster: entry.roster, ref });
-      return;
-    }
     const admitted = await admitTo(topicStream(topic), sinceIn, streams, reader);
     const { subscribed, plan } = admitted;
-    const roster = await rosters.open(topic);
+    const roster = connection.gone ? undefined : await rosters.open(topic);
     if (connection.gone) {
       roster?.release();
       streams.release(subscribed);

@@ -2,8 +2,9 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { Broker } from "../broker/broker.ts";
 import { BelfryError } from "../errors.ts";
 import type { Position } from "../protocol/positions.ts";
+import { sinceAmong } from "../protocol/since.ts";
 import { type Stream, userStream } from "../protocol/streams.ts";
-import { isName, maxNameLength } from "../protocol/user-ids.ts";
+import { isName, nameExpected } from "../protocol/user-ids.ts";
 import type { Connection } from "./connection.ts";
 import type { Topics } from "./topics.ts";
 
@@ -122,7 +123,7 @@ export class UserTopics {
     const { broker, topics } = this.#options;
     const wanted = await broker.userTopics(user);
     const applied = topics.ofUser(connection);
-    const sinceIn = (epoch: string) => since.find((position) => position.epoch === epoch);
+    const sinceIn = sinceAmong(since);
     const begun = wanted.filter((topic) => !applied.includes(topic));
     const ended = applied.filter((topic) => !wanted.includes(topic));
     const changes = [
@@ -137,6 +138,6 @@ export class UserTopics {
 function checkNames(names: Readonly<Record<string, string>>): void {
   const wrong = Object.keys(names).filter((path) => !isName(names[path] ?? ""));
   if (wrong.length === 0) return;
-  const errors = wrong.map((path) => ({ path, message: `expected 1 to ${maxNameLength} characters` }));
+  const errors = wrong.map((path) => ({ path, message: nameExpected }));
   throw new BelfryError("invalid", "the subscription is not valid", { errors });
 }

@@ -3,13 +3,19 @@ import { type Position, parseId } from "./positions.ts";
 /** What a client has of a stream: everything up to a position, or nothing and wants all that is kept. */
 export type Since = Position | "earliest";
 
+/** Says what a client has of the stream that is in an epoch; undefined: nothing, and it begins live. */
+export type SinceIn = (epoch: string) => Since | undefined;
+
+/** Looks among positions that do not say which streams they are in: no two streams have the same epoch. */
+export function sinceAmong(positions: readonly Position[]): SinceIn {
+  return (epoch) => positions.find((position) => position.epoch === epoch);
+}
+
 /** What a client asks to resume; a stream that is not named begins live. */
 export interface Resumption {
   readonly broadcast?: Since;
   readonly user?: Since;
-  /**
-   * Positions in topics that its user is subscribed to. An id does not name its topic, but no two topics have the same epoch.
-   */
+  /** Positions in topics that its user is subscribed to; see {@link sinceAmong}. */
   readonly topics?: readonly Position[];
 }
 

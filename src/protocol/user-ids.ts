@@ -1,6 +1,9 @@
 /** Most characters (Unicode code points) that a user id, a topic, an event or a collapse key may have. */
 export const maxNameLength = 128;
 
+/** What is said of a text that is no name. */
+export const nameExpected = `expected 1 to ${maxNameLength} characters`;
+
 /** True for a text of 1 to 128 characters, counted as Unicode code points, without lone surrogates. */
 export function isName(text: string): boolean {
   if (text.length === 0 || text.length > 2 * maxNameLength || !text.isWellFormed()) return false;

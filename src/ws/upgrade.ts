@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { type Server, type ServerOptions, WebSocketServer } from "ws";
 import { bearerToken } from "../auth/bearer.ts";
+import type { ConnectionContext } from "../client-connection.ts";
 import type { Credentials } from "../credentials.ts";
 import type { Arrival, Entrance } from "../entrance.ts";
 import { BelfryError, toBelfryError } from "../errors.ts";
@@ -13,7 +14,7 @@ import { parseOffer } from "../protocol/subprotocols.ts";
 import { checkHead, refuse } from "../raw-http.ts";
 import { closeReason } from "./close-reason.ts";
 import { chooseOffer } from "./compression.ts";
-import { type ConnectionContext, ConnectionSocket, WsConnection } from "./connection.ts";
+import { ConnectionSocket, WsConnection } from "./connection.ts";
 
 /** Settings of {@link Upgrades}. */
 export interface UpgradeOptions {

@@ -2,16 +2,17 @@ import { request as httpRequest } from "node:http";
 import { describe, expect, inject, it } from "vitest";
 import type { BelfryOptions } from "../../src/index.ts";
 import { startProcess } from "../support/process.ts";
-import { type Service, startReplicas, startService, uniquePrefix, until } from "../support/service.ts";
+import {
+  expectNothingMore,
+  type Service,
+  startReplicas,
+  startService,
+  uniquePrefix,
+  until,
+} from "../support/service.ts";
 import { type Frame, TestClient } from "../support/test-client.ts";
+import { portOf, worlds } from "../support/worlds.ts";
 
-/** The first of the services takes the calls, the others hold the connections; in memory it is one and the same. */
-const worlds: [name: string, start: (options?: BelfryOptions) => Promise<Service[]>][] = [
-  ["in memory", async (options) => [await startService(options)]],
-  ["on three replicas", (options) => startReplicas(3, options)],
-];
-
-const portOf = (services: readonly Service[], index: number) => services[index % services.length]?.port ?? 0;
 const waitingIn = (services: readonly Service[]) =>
   services
     .map(({ belfry }) => belfry.hub.requests.waiting)
@@ -30,10 +31,10 @@ function replyAlways(client: TestClient, json: (frame: Frame) => string): void {
   });
 }
 
-describe.each(worlds)("a request %s", (_, start) => {
+describe.each(worlds)("a request, $name", ({ start }) => {
   it("is put to every connection of the user, and answered with the first reply", async () => {
     const services = await start();
-    const [{ call }] = services as [Service];
+    const [{ call }] = services;
     const tabs = [1, 2].map((index) => TestClient.welcomed(portOf(services, index), "alice"));
     const [one, two] = (await Promise.all(tabs)) as [Awaited<(typeof tabs)[0]>, TestClient];
     const bob = await TestClient.welcomed(portOf(services, 1), "bob");
@@ -49,13 +50,12 @@ describe.each(worlds)("a request %s", (_, start) => {
     expect(await two.next()).toMatchObject({ type: "error", code: "not_found", ref: 5 });
     one.send({ type: "reply", id: asked["id"], data: "yes" });
     expect(await one.next()).toMatchObject({ type: "error", code: "not_found" });
-    await call("POST", "/broadcast", { data: "barrier" });
-    expect(await bob.next()).toMatchObject({ data: "barrier" });
+    await expectNothingMore(bob, { call });
   });
 
   it("carries data both ways exactly as it was written", async () => {
     const services = await start();
-    const [{ call }] = services as [Service];
+    const [{ call }] = services;
     const client = await TestClient.welcomed(portOf(services, 1), "alice");
     const data = '{"z":-0.0, "a":12345678901234567890,"ü\\u0000":[1e400]}';
     const answer = call("POST", "/users/alice/requests", `{"timeout":5000,"data":${data}}`);
@@ -70,7 +70,7 @@ describe.each(worlds)("a request %s", (_, start) => {
 
   it("is 404 when the user is not connected, and 504 when nobody replies in time", async () => {
     const services = await start();
-    const [{ call, metric }] = services as [Service];
+    const [{ call, metric }] = services;
     const nobody = await call("POST", "/users/alice/requests", { data: 1 });
     expect([nobody.status, nobody.json.type]).toEqual([404, "urn:belfry:error:not_found"]);
     const client = await TestClient.welcomed(portOf(services, 1), "alice");
@@ -89,7 +89,7 @@ describe.each(worlds)("a request %s", (_, start) => {
 
   it("is 504 at once when all who were asked have gone", async () => {
     const services = await start();
-    const [{ call }] = services as [Service];
+    const [{ call }] = services;
     const tabs = await Promise.all([1, 2].map((index) => TestClient.welcomed(portOf(services, index), "alice")));
     const answer = call("POST", "/users/alice/requests", { data: 1, timeout: 60_000 });
     for (const tab of tabs) expect(await tab.next()).toMatchObject({ type: "request" });
@@ -102,7 +102,7 @@ describe.each(worlds)("a request %s", (_, start) => {
 
   it("is answered by a connection of the user that was asked, and by no other", async () => {
     const services = await start();
-    const [{ call }] = services as [Service];
+    const [{ call }] = services;
     const alice = await TestClient.welcomed(portOf(services, 1), "alice");
     const mallory = await TestClient.welcomed(portOf(services, 1), "mallory");
     const answer = call("POST", "/users/alice/requests", { data: 1 });
@@ -118,7 +118,7 @@ describe.each(worlds)("a request %s", (_, start) => {
 
   it("has one winner when all reply at once, and the others are told", async () => {
     const services = await start();
-    const [{ call }] = services as [Service];
+    const [{ call }] = services;
     const tabs = await Promise.all(
       [0, 1, 2, 3, 4, 5].map((index) => TestClient.welcomed(portOf(services, index), "alice")),
     );
@@ -138,7 +138,7 @@ describe.each(worlds)("a request %s", (_, start) => {
 
   it("is given up when the caller hangs up", async () => {
     const services = await start();
-    const [{ port, metric }] = services as [Service];
+    const [{ port, metric }] = services;
     const client = await TestClient.welcomed(portOf(services, 1), "alice");
     const headers = { "content-type": "application/json" };
     const call = httpRequest({ port, method: "POST", path: "/users/alice/requests", headers }).on("error", () => {});
@@ -154,7 +154,7 @@ describe.each(worlds)("a request %s", (_, start) => {
 
   it("is checked like a publish: rights, body, size, limit", async () => {
     const apiKeys = [{ name: "audit", secret: "k-read-hush-hush", rights: ["read"] as const }];
-    const [limited] = (await start({ maxPayloadBytes: 100, maxPublishesPerSecond: 2 })) as [Service];
+    const [limited] = await start({ maxPayloadBytes: 100, maxPublishesPerSecond: 2 });
     const path = "/users/alice/requests";
     for (const [body, place] of [
       [{}, "data"],
@@ -171,14 +171,14 @@ describe.each(worlds)("a request %s", (_, start) => {
     expect((await limited.call("POST", path, { data: 1 })).status).toBe(404);
     const { status, headers } = await limited.call("POST", path, { data: 1 });
     expect([status, headers.has("retry-after")]).toEqual([429, true]);
-    const [guarded] = (await start({ apiKeys: apiKeys as unknown as BelfryOptions["apiKeys"] & object })) as [Service];
+    const [guarded] = await start({ apiKeys: apiKeys as unknown as BelfryOptions["apiKeys"] & object });
     const bearer = { authorization: "Bearer k-read-hush-hush" };
     expect((await guarded.call("POST", path, { data: 1 }, bearer)).status).toBe(403);
   });
 
   it("can be made by the service's own code", async () => {
     const services = await start();
-    const [{ belfry }] = services as [Service];
+    const [{ belfry }] = services;
     const client = await TestClient.welcomed(portOf(services, 1), "alice");
     replyAlways(client, ({ data }) => `{"heard":${JSON.stringify(data)}}`);
     const reply = await belfry.hub.request("alice", [1, 2], { event: "e", timeoutMs: 5000 });

@@ -1,12 +1,9 @@
 import { describe, expect, inject, it } from "vitest";
-import type { BelfryOptions } from "../../src/index.ts";
 import { parseId } from "../../src/protocol/positions.ts";
 import { type Service, startReplicas, startService } from "../support/service.ts";
 import type { Frame } from "../support/test-client.ts";
 import { type Connected, transports } from "../support/transports.ts";
-
-const inMemory = async (options?: BelfryOptions) => startService(options);
-const onRedis = async (options?: BelfryOptions) => (await startReplicas(1, options))[0] as Service;
+import { homes } from "../support/worlds.ts";
 
 const offsets = (frames: readonly Frame[]) => frames.map(({ id }) => parseId(String(id))?.offset);
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, index) => from + index);
@@ -17,15 +14,11 @@ async function publish(service: Service, path: string, count: number): Promise<s
   return ids;
 }
 
-const ways = transports.flatMap(
-  (transport) =>
-    [
-      [transport.name, "in memory", transport, inMemory],
-      [transport.name, "on Redis", transport, onRedis],
-    ] as const,
+const ways = transports.flatMap((transport) =>
+  homes.map(({ name, start }) => ({ way: `${transport.name} ${name}`, transport, start })),
 );
 
-describe.each(ways)("resuming by %s %s", (_transport, _broker, transport, start) => {
+describe.each(ways)("resuming by $way", ({ transport, start }) => {
   const connect = (port: number, ...since: string[]): Promise<Connected> =>
     transport.welcomed(port, { flag: "alice", since });
 

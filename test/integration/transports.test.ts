@@ -1,18 +1,9 @@
 import { describe, expect, it, vi } from "vitest";
-import type { BelfryOptions } from "../../src/index.ts";
-import { type Service, startReplicas, startService, until } from "../support/service.ts";
-import { type Connected, type TestTransport, transports } from "../support/transports.ts";
-
-const inMemory = async (options?: BelfryOptions) => [await startService(options)] as const;
-const onRedis = async (options?: BelfryOptions) => (await startReplicas(2, options)) as [Service, Service];
+import { expectNothingMore, startService, until } from "../support/service.ts";
+import { type TestTransport, transports } from "../support/transports.ts";
+import { worlds } from "../support/worlds.ts";
 
 const [ws, sse] = transports as [TestTransport, TestTransport];
-
-/** Proves that nothing else came: the next frame is the one that is sent now. */
-async function barrier(client: Connected, call: Service["call"]) {
-  await call("POST", "/broadcast", { data: "barrier" });
-  expect(await client.next()).toMatchObject({ type: "message", data: "barrier" });
-}
 
 describe.each(transports)("a client that comes by $name", (transport) => {
   it("is welcomed with its connection, user and positions", async () => {
@@ -142,7 +133,7 @@ describe.each(transports)("frames of a client that comes by $name", (transport) 
       { type: "error", code: "unknown_type", detail: expect.any(String), ref: 7 },
       { type: "error", code: "malformed", detail: "id: expected a text that is not empty", ref: "r" },
     ]);
-    await barrier(client, call);
+    await expectNothingMore(client, { call });
   });
 
   it("close it with 1008 when ten in a row are malformed, and not if a good one comes between", async () => {
@@ -187,12 +178,9 @@ describe.each(transports)("frames of a client that comes by $name", (transport) 
   });
 });
 
-describe.each([
-  ["in memory", inMemory],
-  ["on Redis", onRedis],
-])("one user with connections by both transports, %s", (_, start) => {
+describe.each(worlds)("one user with connections by both transports, $name", ({ start }) => {
   it("is sent everything on each of them, and nobody else is", async () => {
-    const [one, two = one] = await start();
+    const [one, two] = await start();
     const clients = [
       await ws.welcomed(one.port, { flag: "alice" }),
       await sse.welcomed(one.port, { flag: "alice" }),
@@ -212,6 +200,6 @@ describe.each([
     expect(shown.toSorted()).toEqual(["sse", "sse", "ws"]);
     expect((await one.call("DELETE", "/users/alice/connections")).json).toEqual({ closed: 3 });
     for (const { closed } of clients) expect(await closed).toEqual({ code: 4403, reason: "disconnected by the API" });
-    await barrier(bob, one.call);
+    await expectNothingMore(bob, one);
   });
 });

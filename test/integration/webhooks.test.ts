@@ -4,6 +4,7 @@ import { hush } from "../support/secrets.ts";
 import { type Service, startReplicas, startService, uniquePrefix, until } from "../support/service.ts";
 import { TestClient } from "../support/test-client.ts";
 import { WebhookReceiver, webhookSecret } from "../support/webhook-receiver.ts";
+import { homes } from "../support/worlds.ts";
 
 /** What tells a receiver; messages that reach nobody after a moment. */
 const to = ({ url: webhookUrl }: WebhookReceiver): BelfryOptions => ({
@@ -11,9 +12,6 @@ const to = ({ url: webhookUrl }: WebhookReceiver): BelfryOptions => ({
   webhookSecret,
   webhookUndeliveredSeconds: 0.2,
 });
-
-const inMemory = async (options: BelfryOptions) => startService(options);
-const onRedis = async (options: BelfryOptions) => (await startReplicas(1, options))[0] as Service;
 
 const send = ({ call }: Service, user: string, message: object) => call("POST", `/users/${user}/messages`, message);
 const resume = (...since: string[]) => ({ path: `/ws?${since.map((id) => `since=${id}`).join("&")}` });
@@ -91,10 +89,7 @@ describe("the backend is told", () => {
   });
 });
 
-describe.each([
-  ["in memory", inMemory],
-  ["on Redis", onRedis],
-])("a message that reached nobody, %s,", (_, start) => {
+describe.each(homes)("a message that reached nobody, $name,", ({ start }) => {
   it("is told to the backend as its user would have been given it", async () => {
     const receiver = await WebhookReceiver.start();
     const service = await start(to(receiver));

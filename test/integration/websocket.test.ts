@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { raw } from "../support/raw-tcp.ts";
-import { startService } from "../support/service.ts";
+import { expectNothingMore, startService } from "../support/service.ts";
 import { refusedUpgrade, TestClient } from "../support/test-client.ts";
 
 describe("the handshake", () => {
@@ -161,7 +161,7 @@ describe("the heartbeat", () => {
     const { port, call } = await startService({ pingIntervalMs: 40, pongTimeoutMs: 40 });
     const client = await TestClient.welcomed(port, "alice");
     for (let n = 0; n < 6; n++) await once(client.ws, "ping");
-    await barrier(client, call);
+    await expectNothingMore(client, { call });
   });
 
   it("ends a client from which nothing comes", async () => {
@@ -176,9 +176,3 @@ describe("the heartbeat", () => {
 const upgradeHeaders =
   "Host: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-
-/** Proves that nothing else came: the next frame is the one that is sent now. */
-async function barrier(client: TestClient, call: (m: string, p: string, b: unknown) => Promise<unknown>) {
-  await call("POST", "/broadcast", { data: "barrier" });
-  expect(await client.next()).toMatchObject({ type: "message", data: "barrier" });
-}

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { pino } from "pino";
-import { inject, onTestFinished } from "vitest";
+import { expect, inject, onTestFinished } from "vitest";
 import { Belfry, type BelfryOptions } from "../../src/index.ts";
 import { marker, SecretWatch } from "./secrets.ts";
 
@@ -97,4 +97,13 @@ export async function until(condition: () => boolean | Promise<boolean>, timeout
     if (Date.now() > deadline) throw new Error(`never came true: ${condition}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
+}
+
+/** Proves that a client was sent nothing more: the next frame is the broadcast that is sent now. */
+export async function expectNothingMore(
+  client: { next(): Promise<object> },
+  { call }: Pick<Service, "call">,
+): Promise<void> {
+  await call("POST", "/broadcast", { data: "barrier" });
+  expect(await client.next()).toMatchObject({ type: "message", data: "barrier" });
 }

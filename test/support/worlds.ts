@@ -15,3 +15,14 @@ export const worlds: readonly { name: string; start: (options?: BelfryOptions) =
   },
   { name: "three replicas on Redis", start: async (options) => (await startReplicas(3, options)) as Three },
 ];
+
+/** Where one service is enough: in one process, and on a Redis. */
+export const homes: readonly { name: string; start: (options?: BelfryOptions) => Promise<Service> }[] = [
+  { name: "in memory", start: startService },
+  { name: "on Redis", start: async (options) => (await startReplicas(1, options))[0] as Service },
+];
+
+/** The port of one of the replicas, counted round and round from 0. */
+export function portOf(replicas: readonly Service[], index: number): number {
+  return replicas[index % replicas.length]?.port ?? 0;
+}

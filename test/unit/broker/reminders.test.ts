@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
-import { maxReminders } from "../../../src/broker/broker.ts";
 import { MemoryReminders } from "../../../src/broker/memory-reminders.ts";
+import { maxReminders } from "../../../src/broker/reminders.ts";
 
 it("keeps so many reminders and no more, until some are forgotten", async () => {
   const reminders = new MemoryReminders();

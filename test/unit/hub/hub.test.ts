@@ -39,6 +39,21 @@ async function connect(hub: Hub, user: string | null = null): Promise<FakeConnec
   return connection;
 }
 
+describe("a topic that tells who is there", () => {
+  it("tells it however little a message may hold, and lets everybody go again", async () => {
+    const hub = createHub({ presenceTopics: ["room"], maxPayloadBytes: 5 });
+    await hub.userTopics.add("alice", "room");
+    const one = await connect(hub, "alice");
+    await hub.userTopics.apply(one);
+    await settled();
+    expect(one.frames).toMatchObject([{ type: "subscribed", topic: "room" }]);
+    expect(one.ids).toHaveLength(1);
+    one.close("forbidden");
+    expect([hub.topics.size, hub.size, broker.subscribed.has("t:room")]).toEqual([0, 0, false]);
+    await hub.close();
+  });
+});
+
 describe("sending", () => {
   it("reaches everyone by broadcast, and one user's connections by user", async () => {
     const hub = createHub();

@@ -1,10 +1,11 @@
 import { EventEmitter } from "node:events";
 import type { Duplex } from "node:stream";
 import { describe, expect, it, vi } from "vitest";
+import type { ConnectionContext } from "../../../src/client-connection.ts";
 import { Delivery } from "../../../src/hub/delivery.ts";
 import { frameError } from "../../../src/protocol/frames.ts";
 import { userStream } from "../../../src/protocol/streams.ts";
-import { type ConnectionContext, type ConnectionSocket, WsConnection } from "../../../src/ws/connection.ts";
+import { type ConnectionSocket, WsConnection } from "../../../src/ws/connection.ts";
 import { liveMessage, settled } from "../../support/fake-broker.ts";
 import { jsonOfFrames, SlowOutlet } from "../../support/slow-outlet.ts";
 
