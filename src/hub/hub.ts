@@ -104,7 +104,7 @@ export class Hub extends ClientEvents {
     this.requests = new Requests(options, (stream) => this.#connectionsTo(stream));
     this.receipts = new Receipts(options.broker, {
       get: (stream) => this.#streams.get(stream),
-      streamsOf: (connection) => this.#registry.streamsOf(connection),
+      receiversOf: (connection) => this.#registry.subscriptionsOf(connection),
     });
     const fanOutOptions = {
       sweeper: new Sweeper(),
