@@ -1,6 +1,7 @@
 import type { Message } from "../broker/broker.ts";
 import { Delivery } from "./delivery.ts";
-import type { Member, MessageSource, Numbered } from "./member.ts";
+import type { Member, MessageSource, Numbered, Seat } from "./member.ts";
+import type { Receiver } from "./receiver.ts";
 import { Room } from "./room.ts";
 import type { Sweepable, Sweeper } from "./sweeper.ts";
 
@@ -22,6 +23,9 @@ const maxPendingBytes = 1024 * 1024;
 /** Members that are looked at between two looks at the clock. */
 const looks = 32;
 
+/** One for all streams of which nothing is pending; never pushed to. */
+const none: Numbered[] = [];
+
 /** One way through the members with all messages that had come when it began. */
 interface Pass {
   readonly delivery: Delivery;
@@ -29,8 +33,8 @@ interface Pass {
   readonly first: number;
   readonly last: number;
   readonly bytes: number;
-  readonly members: readonly Member[];
-  /** Index of the next member. */
+  readonly seats: readonly Seat[];
+  /** Index of the next one. */
   next: number;
 }
 
@@ -43,51 +47,61 @@ interface Pass {
  * A member to whom other streams owe something that came before is handed that first, so that a connection sees all
  * messages of its streams in the order in which they came to this replica.
  */
-export class FanOut implements Sweepable, MessageSource {
-  /** Where those who publish here wait while too much is on its way, so that it never becomes too much. */
-  readonly gate = new Room(gateBytes);
+export class FanOut<S extends Seat = Receiver> implements Sweepable, MessageSource {
   readonly #options: FanOutOptions;
-  /** Each with the number of the last message that came before it was a member. */
-  readonly #members = new Map<Member, number>();
+  readonly #seats = new Set<S>();
+  /** Made with the first message: many streams never have one. */
+  #gate: Room | undefined;
   /** Those of the pass, and behind them those that wait for the next. */
-  #pending: Numbered[] = [];
+  #pending: Numbered[] = none;
   /** Number of the newest message. */
   #newest = 0;
   /** Of all that are pending. */
   #bytes = 0;
   #pass: Pass | undefined;
   #isDue = false;
-  #onRoom: (() => void)[] = [];
+  #onRoom: (() => void)[] | undefined;
 
   constructor(options: FanOutOptions) {
     this.#options = options;
   }
 
+  /** Where those who publish here wait while too much is on its way, so that it never becomes too much. */
+  get gate(): Room {
+    this.#gate ??= new Room(gateBytes);
+    return this.#gate;
+  }
+
   /** Those that are handed every message. */
-  get members(): Iterable<Member> {
-    return this.#members.keys();
+  get seats(): Iterable<S> {
+    return this.#seats;
   }
 
   get size(): number {
-    return this.#members.size;
+    return this.#seats.size;
   }
 
-  /** Makes a connection a member: it is handed every message that comes from now on, and none that came before. */
-  join(member: Member): void {
-    this.#members.set(member, this.#newest);
-    member.sources.push(this);
+  /** Gives a member its place: it is handed every message that comes from now on, and none that came before. */
+  join(seat: S): void {
+    seat.joined = this.#newest;
+    this.#seats.add(seat);
+    seat.member.sit(seat);
   }
 
-  leave(member: Member): void {
-    if (!this.#members.delete(member)) return;
-    member.sources.splice(member.sources.indexOf(this), 1);
+  leave(seat: S): void {
+    if (!this.#seats.delete(seat)) return;
+    // A pass that is under way comes to it still, and hands it nothing of this stream.
+    seat.joined = this.#newest;
+    seat.member.rise(seat);
   }
 
   /** Takes the next message of the stream. */
   push(message: Message): void {
     this.#newest = this.#options.sweeper.nextNumber();
-    if (this.#members.size === 0) return;
-    this.#pending.push({ number: this.#newest, message });
+    if (this.#seats.size === 0) return;
+    const numbered = { number: this.#newest, message };
+    if (this.#pending === none) this.#pending = [numbered];
+    else this.#pending.push(numbered);
     this.#bytes += message.body.length;
     this.gate.take(message.body.length);
     if (this.#isDue) return;
@@ -102,7 +116,12 @@ export class FanOut implements Sweepable, MessageSource {
 
   /** Resolves when it is not full any more. */
   async room(): Promise<void> {
-    while (this.isFull) await new Promise<void>((resolve) => this.#onRoom.push(resolve));
+    while (this.isFull) {
+      this.#onRoom ??= [];
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#onRoom.push(resolve);
+      await promise;
+    }
   }
 
   hasBefore(number: number): boolean {
@@ -110,8 +129,7 @@ export class FanOut implements Sweepable, MessageSource {
     return oldest !== undefined && oldest.number < number;
   }
 
-  owedTo(member: Member, upTo: number): Numbered[] {
-    const joined = this.#members.get(member) ?? upTo;
+  owedTo({ member, joined }: Seat, upTo: number): Numbered[] {
     const after = Math.max(joined, member.handed);
     return this.#pending.filter(({ number }) => number > after && number <= upTo);
   }
@@ -126,9 +144,10 @@ export class FanOut implements Sweepable, MessageSource {
     this.#pass ??= this.#begin();
     const pass = this.#pass;
     let written = 0;
-    for (let n = 1; pass.next < pass.members.length; n++) {
-      const member = pass.members[pass.next] as Member;
-      if (this.#isAllOwed(member, pass)) {
+    for (let n = 1; pass.next < pass.seats.length; n++) {
+      const seat = pass.seats[pass.next] as Seat;
+      const { member } = seat;
+      if (this.#isAllOwed(seat, pass)) {
         member.handed = pass.last;
         if (member.connection.deliver(pass.delivery)) written++;
       } else if (!this.#handOwed(member, pass.last)) {
@@ -139,7 +158,7 @@ export class FanOut implements Sweepable, MessageSource {
       if (n % looks === 0 && performance.now() >= untilMs) break;
     }
     if (written > 0) this.#options.onDelivered(pass.delivery.messages, written);
-    if (pass.next < pass.members.length) return true;
+    if (pass.next < pass.seats.length) return true;
     this.#end(pass);
     return this.#isDue;
   }
@@ -147,7 +166,7 @@ export class FanOut implements Sweepable, MessageSource {
   #begin(): Pass {
     const first = this.#pending[0]?.number ?? 0;
     const { messages, bytes, last } = this.#cut(this.#pending);
-    return { delivery: new Delivery(messages), first, last, bytes, members: [...this.#members.keys()], next: 0 };
+    return { delivery: new Delivery(messages), first, last, bytes, seats: [...this.#seats], next: 0 };
   }
 
   /** As many of the messages as are written at once, one at least. */
@@ -165,10 +184,9 @@ export class FanOut implements Sweepable, MessageSource {
   }
 
   /** True when the member is to be handed the messages of the pass, all of them, and nothing else: nearly always. */
-  #isAllOwed(member: Member, { first, last }: Pass): boolean {
-    const joined = this.#members.get(member) ?? last;
+  #isAllOwed({ member, joined }: Seat, { first, last }: Pass): boolean {
     if (joined >= first || member.handed >= first) return false;
-    for (const source of member.sources) if (source !== this && source.hasBefore(last)) return false;
+    for (const { source } of member.seats) if (source !== this && source.hasBefore(last)) return false;
     return true;
   }
 
@@ -184,11 +202,13 @@ export class FanOut implements Sweepable, MessageSource {
 
   #end({ bytes, delivery }: Pass): void {
     this.#pass = undefined;
-    this.#pending = this.#pending.slice(delivery.messages.length);
+    const rest = this.#pending.slice(delivery.messages.length);
+    this.#pending = rest.length > 0 ? rest : none;
     this.#bytes -= bytes;
     this.gate.give(bytes);
     this.#isDue = this.#pending.length > 0;
     if (this.isFull) return;
-    for (const resolve of this.#onRoom.splice(0)) resolve();
+    for (const resolve of this.#onRoom ?? []) resolve();
+    this.#onRoom = undefined;
   }
 }

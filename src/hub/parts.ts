@@ -69,7 +69,7 @@ export class Parts {
     this.requests = new Requests(options, here);
     this.receipts = new Receipts(broker, {
       get: (stream) => this.streams.get(stream),
-      streamsOf: (connection) => this.registry.streamsOf(connection),
+      receiversOf: (connection) => this.registry.subscriptionsOf(connection),
     });
     this.streams = this.#createStreams(options);
     this.publisher = new Publisher(options, this.streams);

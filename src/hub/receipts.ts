@@ -7,8 +7,7 @@ import { AckedPositions } from "./acked-positions.ts";
 import type { Connection } from "./connection.ts";
 import { LiveMessages } from "./live-messages.ts";
 import type { Ack, Place, Receiver } from "./receiver.ts";
-import type { ResumePlan } from "./resume.ts";
-import type { SubscribedStream } from "./subscribed-stream.ts";
+import { countConnections, receiversOf, type SubscribedStream } from "./subscribed-stream.ts";
 
 /** Who has acked a message, over all replicas. */
 export interface Acks {
@@ -42,10 +41,15 @@ interface AckedBy {
   readonly acks: readonly Ack[];
 }
 
+/** A receiver, and the stream it listens to. */
+interface Listening extends Receiver {
+  readonly subscribed: SubscribedStream;
+}
+
 /** What receipts need to know of this replica. */
 interface Here {
   readonly get: (stream: Stream) => SubscribedStream | undefined;
-  readonly streamsOf: (connection: Connection) => Iterable<SubscribedStream>;
+  readonly receiversOf: (connection: Connection) => Iterable<Listening>;
 }
 
 /** How long answers may be on their way, in ms. */
@@ -75,26 +79,15 @@ export class Receipts {
     return { acks: this.#waits.size, streams: this.#positions.size };
   }
 
-  /**
-   * A connection begins to listen to a stream.
-   *
-   * @param plan where it is put in it; undefined: where the stream stands now
-   */
-  begin(connection: Connection, { receivers, position }: SubscribedStream, plan: ResumePlan | undefined): void {
-    const from = plan?.from.offset ?? position?.offset ?? 0;
-    // Who resumes has everything up to there, and may have had no time to say so.
-    const known = plan?.recovered ? 0 : from;
-    const liveBefore = this.#live.count;
-    receivers.set(connection, { connection, from, known, liveBefore, acked: 0, waits: undefined });
+  /** Live-only messages that this replica was handed so far. */
+  get liveCount(): number {
+    return this.#live.count;
   }
 
-  /** A connection ends to listen to a stream. */
-  end(connection: Connection, { stream, receivers }: SubscribedStream): void {
-    const receiver = receivers.get(connection);
-    if (!receiver) return;
-    receivers.delete(connection);
+  /** A connection does not listen to a stream any more. */
+  end(receiver: Listening): void {
     this.#waits.gone(receiver);
-    if (receivers.size === 0) this.#positions.left(stream);
+    if (countConnections(receiver.subscribed) === 0) this.#positions.left(receiver.subscribed.stream);
   }
 
   /** A live-only message was handed to the connections that listen to its stream. */
@@ -114,10 +107,10 @@ export class Receipts {
     const position = parseId(id);
     if (!position) return false;
     const { scope, epoch, offset } = position;
-    for (const subscribed of this.#here.streamsOf(connection)) {
+    for (const receiver of this.#here.receiversOf(connection)) {
+      const { subscribed } = receiver;
       if (subscribed.stream.scope !== scope || subscribed.position?.epoch !== epoch) continue;
-      const receiver = subscribed.receivers.get(connection);
-      if (!receiver || offset <= receiver.known || offset > subscribed.position.offset) return false;
+      if (offset <= receiver.known || offset > subscribed.position.offset) return false;
       if (offset <= receiver.acked) return true;
       receiver.acked = offset;
       this.#waits.acked(receiver, offset);
@@ -130,9 +123,8 @@ export class Receipts {
   #ackLive(connection: Connection, id: string): boolean {
     const message = this.#live.get(id);
     if (!message) return false;
-    for (const { stream, receivers } of this.#here.streamsOf(connection)) {
-      const receiver = stream.key === message.stream ? receivers.get(connection) : undefined;
-      if (!receiver || message.number <= receiver.liveBefore) continue;
+    for (const receiver of this.#here.receiversOf(connection)) {
+      if (receiver.subscribed.stream.key !== message.stream || message.number <= receiver.liveBefore) continue;
       this.#live.ack(message, connection.id);
       this.#waits.acked(receiver, id);
       return true;
@@ -198,13 +190,13 @@ export class Receipts {
     const live = this.#live.get(id);
     if (!subscribed) return nobody;
     if (live) {
-      const handed = [...subscribed.receivers.values()].filter(({ liveBefore }) => liveBefore < live.number);
+      const handed = receiversOf(subscribed).filter(({ liveBefore }) => liveBefore < live.number);
       return this.#waits.open(id, handed, ({ connection }) => live.acked?.has(connection.id) ?? false, timeoutMs);
     }
     const position = parseId(id);
     if (!position || position.epoch !== subscribed.position?.epoch) return nobody;
     const place: Place = position.offset;
-    const handed = [...subscribed.receivers.values()].filter(({ from }) => from < place);
+    const handed = receiversOf(subscribed).filter(({ from }) => from < place);
     return this.#waits.open(place, handed, ({ acked }) => acked >= place, timeoutMs);
   }
 
@@ -214,7 +206,7 @@ export class Receipts {
     if (!position || position.epoch !== subscribed?.position?.epoch) return { acked: false, acks: [] };
     const { epoch, offset } = position;
     const hasAcked = ({ known, acked }: Receiver) => known < offset && offset <= acked;
-    const acks = [...subscribed.receivers.values()].filter(hasAcked).slice(0, maxNamed).map(toAck);
+    const acks = receiversOf(subscribed).filter(hasAcked).slice(0, maxNamed).map(toAck);
     const noted = this.#positions.get(stream);
     return { acked: acks.length > 0 || (noted?.epoch === epoch && noted.offset >= offset), acks };
   }

@@ -1,7 +1,8 @@
 import type { Connection } from "./connection.ts";
+import type { Seat } from "./member.ts";
 
 /** A connection that listens to a stream, and how far it has handled it. */
-export interface Receiver {
+export interface Receiver extends Seat {
   readonly connection: Connection;
   /** It is handed every message behind this offset. */
   readonly from: number;

@@ -4,7 +4,7 @@ import type { Position } from "../protocol/positions.ts";
 import type { Connection } from "./connection.ts";
 import { Delivery } from "./delivery.ts";
 import type { HistoryReader } from "./history-reader.ts";
-import type { Member } from "./member.ts";
+import type { Receiver } from "./receiver.ts";
 import type { SubscribedStream } from "./subscribed-stream.ts";
 import { Tail } from "./tail.ts";
 
@@ -22,37 +22,35 @@ const lagMs = 10;
 export class Recovery {
   /** Resolves when the connection is live, or it has come to nothing. */
   readonly ended: Promise<void>;
-  readonly #member: Member;
+  /** Whose it is. */
+  readonly receiver: Receiver;
   readonly #subscribed: SubscribedStream;
   readonly #reader: HistoryReader;
   #isCancelled = false;
 
   /** @param first a page that begins at the place or before, if one was read already */
   constructor(
-    member: Member,
+    receiver: Receiver,
     subscribed: SubscribedStream,
     from: Position,
     reader: HistoryReader,
     first: HistoryPage | undefined,
   ) {
-    this.#member = member;
+    this.receiver = receiver;
     this.#subscribed = subscribed;
     this.#reader = reader;
+    subscribed.recovering ??= new Set();
     subscribed.recovering.add(this);
     subscribed.tail ??= new Tail(subscribed.position?.offset ?? 0);
     this.ended = this.#replay(from, first).finally(() => this.cancel());
   }
 
-  get connection(): Connection {
-    return this.#member.connection;
-  }
-
   /** Ends it: the connection is given nothing more of the stream, and is not made live. */
   cancel(): void {
     this.#isCancelled = true;
-    const { recovering } = this.#subscribed;
-    recovering.delete(this);
-    if (recovering.size === 0) this.#subscribed.tail = undefined;
+    const subscribed = this.#subscribed;
+    subscribed.recovering?.delete(this);
+    if (subscribed.recovering?.size === 0) subscribed.recovering = subscribed.tail = undefined;
   }
 
   async #replay({ epoch, offset: begin }: Position, first: HistoryPage | undefined): Promise<void> {
@@ -64,9 +62,9 @@ export class Recovery {
       const rest = done <= here ? subscribed.tail?.behind(done) : undefined;
       if (rest || done === here) {
         // No await from here to the end: nothing can come in between.
-        const isAllDelivered = (rest ?? []).every((message) => this.connection.deliver(Delivery.of(message)));
+        const isAllDelivered = (rest ?? []).every((message) => this.#connection.deliver(Delivery.of(message)));
         this.cancel();
-        if (isAllDelivered) subscribed.fanOut.join(this.#member);
+        if (isAllDelivered) subscribed.fanOut.join(this.receiver);
         return;
       }
       if (done > here) {
@@ -89,16 +87,20 @@ export class Recovery {
       // Others have their turn between two pages.
       await turn();
     }
-    if (!this.#isCancelled) this.connection.close("position_lost");
+    if (!this.#isCancelled) this.#connection.close("position_lost");
+  }
+
+  get #connection(): Connection {
+    return this.receiver.connection;
   }
 
   get #isWanted(): boolean {
-    return !this.#isCancelled && !this.connection.gone;
+    return !this.#isCancelled && !this.#connection.gone;
   }
 
   /** Delivers messages, no faster than the client takes them. */
   async #deliverAll(messages: readonly Message[]): Promise<void> {
-    const { connection } = this;
+    const { connection } = this.receiver;
     connection.cork();
     for (const message of messages) {
       const delivery = Delivery.of(message);

@@ -10,7 +10,7 @@ import type { Presence } from "./presence.ts";
 import type { ConnectionInfo } from "./questions.ts";
 import type { Receipts } from "./receipts.ts";
 import type { Revocations } from "./revocations.ts";
-import { connectionsTo, type SubscribedStream } from "./subscribed-stream.ts";
+import { connectionsTo } from "./subscribed-stream.ts";
 import type { SubscribedStreams } from "./subscribed-streams.ts";
 import { Subscription } from "./subscription.ts";
 import type { Topics } from "./topics.ts";
@@ -36,9 +36,12 @@ export interface RegistryOptions {
 /** A connection that is registered. */
 interface Registration {
   readonly member: Member;
-  readonly streams: readonly AdmittedStream[];
-  readonly subscriptions: readonly Subscription[];
+  /** To broadcasts, and to its user's messages; empty until it has been welcomed. */
+  subscriptions: readonly Subscription[];
 }
+
+/** One for all registrations that have none yet. */
+const none: readonly Subscription[] = [];
 
 /** The connections of this replica: who is let in, and what each of them listens to. */
 export class Registry {
@@ -57,12 +60,11 @@ export class Registry {
     return this.#registrations.size;
   }
 
-  /** The streams that a connection listens to; none when it is not registered. */
-  streamsOf(connection: Connection): readonly SubscribedStream[] {
+  /** A connection's places in streams; none when it is not registered. */
+  subscriptionsOf(connection: Connection): readonly Subscription[] {
     const registration = this.#registrations.get(connection);
-    if (!registration) return [];
-    const topics = this.#options.topics.streamsOf(registration.member);
-    return [...registration.streams.map(({ subscribed }) => subscribed), ...topics];
+    if (!registration) return none;
+    return [...registration.subscriptions, ...this.#options.topics.subscriptionsOf(registration.member)];
   }
 
   /** See {@link Hub.admit}. */
@@ -94,15 +96,15 @@ export class Registry {
     if (!this.#makeRoom(connection, admission)) return false;
     const { onResume, reader, receipts, userTopics } = this.#options;
     const member = new Member(connection);
-    const subscriptions: Subscription[] = [];
-    this.#registrations.set(connection, { member, streams: admission.streams, subscriptions });
+    const registration: Registration = { member, subscriptions: none };
+    this.#registrations.set(connection, registration);
     connection.welcome(welcomeOf(admission));
-    for (const admitted of admission.streams) {
+    registration.subscriptions = admission.streams.map((admitted) => {
       if (admitted.plan) onResume?.(admitted.plan.recovered);
-      subscriptions.push(new Subscription(member, admitted, { reader, receipts }));
-      // Slow already: it was unregistered meanwhile.
-      if (connection.gone) for (const subscription of subscriptions) subscription.end();
-    }
+      return new Subscription(member, admitted, { reader, receipts });
+    });
+    // Slow already: it was unregistered meanwhile.
+    if (connection.gone) this.#end(registration);
     void userTopics.apply(connection, admission.topics);
     return true;
   }
@@ -113,8 +115,7 @@ export class Registry {
     if (!registration) return false;
     this.#registrations.delete(connection);
     this.#options.topics.leaveAll(registration.member);
-    for (const subscription of registration.subscriptions) subscription.end();
-    for (const { subscribed } of registration.streams) this.#options.streams.release(subscribed);
+    this.#end(registration);
     return true;
   }
 
@@ -137,6 +138,14 @@ export class Registry {
   closeRevoked(): void {
     for (const connection of this.#registrations.keys()) {
       if (this.#options.revocations.cover(connection)) connection.close("unauthorized", "the token was revoked");
+    }
+  }
+
+  #end({ subscriptions }: Registration): void {
+    const { streams, receipts } = this.#options;
+    for (const subscription of subscriptions) {
+      subscription.end(receipts);
+      streams.release(subscription.subscribed);
     }
   }
 

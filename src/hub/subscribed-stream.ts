@@ -11,10 +11,8 @@ export interface SubscribedStream {
   readonly stream: Stream;
   /** Connections that are handed every message as it comes, and what is on its way to them. */
   readonly fanOut: FanOut;
-  /** For those that are still being given what they missed. */
-  readonly recovering: Set<{ readonly connection: Connection }>;
-  /** All of them, and how far each has acked. */
-  readonly receivers: Map<Connection, Receiver>;
+  /** Those that are still being given what they missed; undefined: nobody yet. */
+  recovering: Set<{ readonly receiver: Receiver }> | undefined;
   /** The newest messages, while somebody recovers. */
   tail: Tail | undefined;
   /** The last message that was handed to the fan-out; undefined until the broker has said where the stream stands. */
@@ -36,11 +34,18 @@ export interface SubscribedStream {
 }
 
 /** Everybody who listens to a stream, those who are still being given what they missed included. */
-export function connectionsTo({ fanOut, recovering }: SubscribedStream): Connection[] {
-  return [...fanOut.members, ...recovering].map(({ connection }) => connection);
+export function receiversOf({ fanOut, recovering }: SubscribedStream): Receiver[] {
+  const receivers = [...fanOut.seats];
+  for (const { receiver } of recovering ?? []) receivers.push(receiver);
+  return receivers;
+}
+
+/** Their connections. */
+export function connectionsTo(subscribed: SubscribedStream): Connection[] {
+  return receiversOf(subscribed).map(({ connection }) => connection);
 }
 
 /** How many they are. */
 export function countConnections({ fanOut, recovering }: SubscribedStream): number {
-  return fanOut.size + recovering.size;
+  return fanOut.size + (recovering?.size ?? 0);
 }

@@ -1,4 +1,4 @@
-import type { Broker, KnownPosition, Message } from "../broker/broker.ts";
+import type { Broker, KnownPosition, Message, SeenMessage } from "../broker/broker.ts";
 import type { Log } from "../log.ts";
 import type { Position } from "../protocol/positions.ts";
 import type { Scope, Stream } from "../protocol/streams.ts";
@@ -14,6 +14,9 @@ const recentMessages = 5;
 
 /** Pause before a failed catching-up is tried again, in ms. */
 const retryMs = 500;
+
+/** One for all streams of which nothing is remembered: nearly all. */
+const none: readonly SeenMessage[] = [];
 
 interface Callbacks {
   readonly createFanOut: () => FanOut;
@@ -158,11 +161,10 @@ export class SubscribedStreams {
     const subscribed: SubscribedStream = {
       stream,
       fanOut: this.#callbacks.createFanOut(),
-      recovering: new Set(),
-      receivers: new Map(),
+      recovering: undefined,
       tail: undefined,
       position: undefined,
-      recent: [],
+      recent: none,
       early: undefined,
       holds: 0,
       seen: 0,
@@ -213,7 +215,7 @@ export class SubscribedStreams {
       const { early } = subscribed;
       const isAhead = early && early.epoch === position.epoch && early.offset > position.offset;
       subscribed.position = isAhead ? early : { epoch: position.epoch, offset: position.offset };
-      subscribed.recent = position.seen ?? [];
+      subscribed.recent = position.seen ?? none;
     } else if (known.epoch !== position.epoch || (before && before.offset > position.offset)) {
       this.#lose(subscribed, position);
     } else if (position.offset > known.offset) {
@@ -231,15 +233,16 @@ export class SubscribedStreams {
   }
 
   /** Live-only messages have no place among the others, so nobody's recovery needs to be waited for. */
-  #deliverLive({ fanOut, recovering, receivers }: SubscribedStream, message: Message): void {
+  #deliverLive(subscribed: SubscribedStream, message: Message): void {
+    const { fanOut, recovering } = subscribed;
     if (!fanOut.isFull) {
-      if (receivers.size > 0) this.#callbacks.live?.(message);
+      if (countConnections(subscribed) > 0) this.#callbacks.live?.(message);
       fanOut.push(message);
     }
-    for (const { connection } of recovering) connection.deliver(Delivery.of(message));
+    for (const { receiver } of recovering ?? []) receiver.connection.deliver(Delivery.of(message));
   }
 
-  #lose(subscribed: SubscribedStream, { epoch, offset, seen = [] }: KnownPosition): void {
+  #lose(subscribed: SubscribedStream, { epoch, offset, seen = none }: KnownPosition): void {
     subscribed.position = { epoch, offset };
     subscribed.recent = seen;
     subscribed.seen = offset;

@@ -11,7 +11,6 @@ import type { Member } from "./member.ts";
 import type { Receipts } from "./receipts.ts";
 import type { Roster } from "./roster.ts";
 import type { Rosters } from "./rosters.ts";
-import type { SubscribedStream } from "./subscribed-stream.ts";
 import type { SubscribedStreams } from "./subscribed-streams.ts";
 import { Subscription } from "./subscription.ts";
 
@@ -149,10 +148,10 @@ export class Topics {
     return [...(entries ?? [])].flatMap(([topic, { isOfUser }]) => (isOfUser ? topic : []));
   }
 
-  /** The streams of the topics that a connection listens to. */
-  streamsOf(member: Member): SubscribedStream[] {
+  /** A connection's places in topics. */
+  subscriptionsOf(member: Member): Subscription[] {
     const entries = this.#entries.get(member)?.values() ?? [];
-    return [...entries].flatMap(({ subscription }) => subscription?.subscribed ?? []);
+    return [...entries].flatMap(({ subscription }) => subscription ?? []);
   }
 
   /** Puts a connection into a topic that its user is subscribed to. Rejects with BelfryError. */
@@ -271,7 +270,7 @@ export class Topics {
     if (connection.user !== null) entry.roster?.leave(connection.user);
     entry.roster?.release();
     entry.roster = undefined;
-    subscription.end();
+    subscription.end(this.#options.receipts);
     this.#options.streams.release(subscription.subscribed);
   }
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
-import { type Server, type ServerOptions, WebSocketServer } from "ws";
+import { type Server, type ServerOptions, type WebSocket, WebSocketServer } from "ws";
 import { bearerToken } from "../auth/bearer.ts";
 import type { ConnectionContext } from "../client-connection.ts";
 import type { Credentials } from "../credentials.ts";
@@ -49,9 +49,15 @@ const maxFragments = 1024;
 export class Upgrades {
   readonly #options: UpgradeOptions;
   readonly #server: Server<typeof ConnectionSocket>;
+  /** One for all sockets: one of its own would cost each of them memory, and keep what it was made beside in reach. */
+  readonly #onClose: (this: WebSocket) => void;
 
   constructor(options: UpgradeOptions) {
     this.#options = options;
+    const { entrance } = options;
+    this.#onClose = function leave() {
+      entrance.leave(this);
+    };
     // Known to ws, not yet to its types.
     const bounds: ServerOptions & { closeTimeout: number; maxFragments: number } = {
       closeTimeout: closeTimeoutMs,
@@ -151,11 +157,9 @@ export class Upgrades {
     return upgraded;
   }
 
-  /** Apart from where the request is in reach, or the listener would keep it for as long as the connection lives. */
   #track(ws: ConnectionSocket): void {
-    const { entrance } = this.#options;
-    entrance.occupy(ws);
-    ws.on("close", () => entrance.leave(ws));
+    this.#options.entrance.occupy(ws);
+    ws.on("close", this.#onClose);
   }
 }
 

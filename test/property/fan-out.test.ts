@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import type { Message } from "../../src/broker/broker.ts";
 import { FanOut } from "../../src/hub/fan-out.ts";
-import { Member } from "../../src/hub/member.ts";
+import { Member, type Seat } from "../../src/hub/member.ts";
 import { type Sweepable, Sweeper } from "../../src/hub/sweeper.ts";
 import { broadcastStream, type Stream, topicStream, userStream } from "../../src/protocol/streams.ts";
 import { liveMessage } from "../support/fake-broker.ts";
@@ -27,8 +27,14 @@ class ManualSweeper extends Sweeper {
 interface Listener {
   readonly member: Member;
   readonly connection: FakeConnection;
-  readonly joined: Set<FanOut>;
+  readonly seats: Map<FanOut<Seat>, Seat>;
   readonly expected: string[];
+}
+
+function join(member: Member, fanOut: FanOut<Seat>): Seat {
+  const seat = { member, source: fanOut, joined: 0 };
+  fanOut.join(seat);
+  return seat;
 }
 
 const streams: Stream[] = [broadcastStream, userStream("alice"), topicStream("orders")];
@@ -59,13 +65,13 @@ it("every connection is handed all messages of its streams once, in the order of
       const onDelivered = (messages: readonly Message[], connections: number) => {
         delivered += messages.length * connections;
       };
-      const fanOuts = streams.map(() => new FanOut({ sweeper, maxPassBytes, onDelivered }));
+      const fanOuts = streams.map(() => new FanOut<Seat>({ sweeper, maxPassBytes, onDelivered }));
       const listeners = Array.from({ length: listenerCount }, (_, n): Listener => {
         const connection = new FakeConnection();
         const member = new Member(connection);
-        const joined = new Set(fanOuts.filter((_, index) => index === 0 || n % (index + 1) === 0));
-        for (const fanOut of joined) fanOut.join(member);
-        return { member, connection, joined, expected: [] };
+        const joined = fanOuts.filter((_, index) => index === 0 || n % (index + 1) === 0);
+        const seats = new Map(joined.map((fanOut) => [fanOut, join(member, fanOut)]));
+        return { member, connection, seats, expected: [] };
       });
       let count = 0;
       for (const step of plan) {
@@ -73,19 +79,20 @@ it("every connection is handed all messages of its streams once, in the order of
           sweeper.turn(step.which);
           continue;
         }
-        const fanOut = fanOuts[step.stream] as FanOut;
+        const fanOut = fanOuts[step.stream] as FanOut<Seat>;
         if (step.kind === "push") {
           const id = `m${++count}`;
           fanOut.push({ ...liveMessage(streams[step.stream] as Stream), id, body: Buffer.alloc(step.size) });
-          for (const { joined, expected } of listeners) if (joined.has(fanOut)) expected.push(id);
+          for (const { seats, expected } of listeners) if (seats.has(fanOut)) expected.push(id);
           continue;
         }
-        const { member, connection, joined, expected } = listeners[step.listener] as Listener;
-        if (step.kind === "join" && !joined.has(fanOut)) {
-          joined.add(fanOut);
-          fanOut.join(member);
-        } else if (step.kind === "leave" && joined.delete(fanOut)) {
-          fanOut.leave(member);
+        const { member, connection, seats, expected } = listeners[step.listener] as Listener;
+        const seat = seats.get(fanOut);
+        if (step.kind === "join" && !seat) {
+          seats.set(fanOut, join(member, fanOut));
+        } else if (step.kind === "leave" && seat) {
+          seats.delete(fanOut);
+          fanOut.leave(seat);
           // What was on its way from this stream is lost to who leaves; the order of the rest is not.
           while (sweeper.due.length > 0) sweeper.turn(0);
           expected.splice(0, expected.length, ...connection.ids);

@@ -2,10 +2,11 @@ import { beforeEach, describe, expect, it, vi } from "vitest";
 import { AckWaits } from "../../../src/hub/ack-waits.ts";
 import type { Receiver } from "../../../src/hub/receiver.ts";
 import { FakeConnection } from "../../support/fake-connection.ts";
+import { receiverOf } from "../../support/receivers.ts";
+import { RecordingFanOut } from "../../support/recording-fan-out.ts";
 
 function receiver(): Receiver {
-  const connection = new FakeConnection("alice");
-  return { connection, from: 0, known: 0, liveBefore: 0, acked: 0, waits: undefined };
+  return receiverOf(new FakeConnection("alice"), new RecordingFanOut(() => {}));
 }
 
 const ackOf = ({ connection }: Receiver) => ({ user: "alice", connection: connection.id });

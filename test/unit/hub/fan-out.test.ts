@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Message } from "../../../src/broker/broker.ts";
 import { FanOut } from "../../../src/hub/fan-out.ts";
-import { Member } from "../../../src/hub/member.ts";
+import { Member, type Seat } from "../../../src/hub/member.ts";
 import { Sweeper } from "../../../src/hub/sweeper.ts";
 import { userStream } from "../../../src/protocol/streams.ts";
 import { FakeBroker, settled } from "../../support/fake-broker.ts";
@@ -11,7 +11,7 @@ const alice = userStream("alice");
 let broker: FakeBroker;
 let written: [ids: string[], connections: number][];
 /** Turns asked for and not given yet. */
-let fanOut: FanOut;
+let fanOut: FanOut<Seat>;
 
 beforeEach(() => {
   broker = new FakeBroker();
@@ -19,7 +19,7 @@ beforeEach(() => {
   fanOut = create();
 });
 
-function create(maxPassBytes = 1000): FanOut {
+function create(maxPassBytes = 1000): FanOut<Seat> {
   const onDelivered = (messages: readonly Message[], connections: number) => {
     written.push([messages.map(({ id }) => id), connections]);
   };
@@ -28,13 +28,15 @@ function create(maxPassBytes = 1000): FanOut {
 
 /** Connections that are members. */
 function join(count: number): FakeConnection[] {
-  return joinMembers(count).map(({ connection }) => connection as FakeConnection);
+  return joinSeats(count).map(({ member }) => member.connection as FakeConnection);
 }
 
-function joinMembers(count: number): Member[] {
-  const members = Array.from({ length: count }, () => new Member(new FakeConnection()));
-  for (const member of members) fanOut.join(member);
-  return members;
+function joinSeats(count: number): Seat[] {
+  const seats = Array.from({ length: count }, () => {
+    return { member: new Member(new FakeConnection()), source: fanOut, joined: 0 };
+  });
+  for (const seat of seats) fanOut.join(seat);
+  return seats;
 }
 
 /** Hands the next messages of the stream over, and gives their ids. */
@@ -86,11 +88,11 @@ describe("a fan-out", () => {
   });
 
   it("writes nothing to those who have left, and does not count them", () => {
-    const [one, two] = joinMembers(2) as [Member, Member];
+    const [one, two] = joinSeats(2) as [Seat, Seat];
     const ids = push(1);
     fanOut.leave(one);
     fanOut.sweep(over);
-    expect([one, two].map(({ connection }) => (connection as FakeConnection).ids)).toEqual([[], ids]);
+    expect([one, two].map(({ member }) => (member.connection as FakeConnection).ids)).toEqual([[], ids]);
     expect(written).toEqual([[ids, 1]]);
   });
 

@@ -1,11 +1,11 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Message } from "../../../src/broker/broker.ts";
-import { Member } from "../../../src/hub/member.ts";
 import { SubscribedStreams } from "../../../src/hub/subscribed-streams.ts";
 import { createLog } from "../../../src/log.ts";
 import { broadcastStream, topicStream, userStream } from "../../../src/protocol/streams.ts";
 import { FakeBroker, liveMessage, settled } from "../../support/fake-broker.ts";
 import { FakeConnection } from "../../support/fake-connection.ts";
+import { receiverOf } from "../../support/receivers.ts";
 import { RecordingFanOut } from "../../support/recording-fan-out.ts";
 
 const alice = userStream("alice");
@@ -209,7 +209,7 @@ describe("count", () => {
     await streams.hold(userStream("bob"));
     await streams.hold(topicStream("news"));
     expect(streams.count("user")).toBe(0);
-    subscribed.fanOut.join(new Member(new FakeConnection("alice")));
+    subscribed.fanOut.join(receiverOf(new FakeConnection("alice"), subscribed.fanOut));
     expect([streams.count("user"), streams.count("topic")]).toEqual([1, 0]);
   });
 });

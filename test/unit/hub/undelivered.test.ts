@@ -1,12 +1,12 @@
 import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import type { Message } from "../../../src/broker/broker.ts";
-import { Member } from "../../../src/hub/member.ts";
 import { SubscribedStreams } from "../../../src/hub/subscribed-streams.ts";
 import { Undelivered, type UndeliveredOptions } from "../../../src/hub/undelivered.ts";
 import { createLog } from "../../../src/log.ts";
 import { broadcastStream, userStream } from "../../../src/protocol/streams.ts";
 import { FakeBroker, settled } from "../../support/fake-broker.ts";
 import { FakeConnection } from "../../support/fake-connection.ts";
+import { receiverOf } from "../../support/receivers.ts";
 import { RecordingFanOut } from "../../support/recording-fan-out.ts";
 import { until } from "../../support/service.ts";
 
@@ -132,7 +132,7 @@ describe("a message that nobody was there for", () => {
     const bob = userStream("bob");
     for (const stream of [alice, bob, broadcastStream]) {
       const { fanOut } = await streams.hold(stream);
-      if (stream !== bob) fanOut.join(new Member(new FakeConnection()));
+      if (stream !== bob) fanOut.join(receiverOf(new FakeConnection(), fanOut));
       broker.store(stream, 2);
     }
     await streams.resubscribe();
