@@ -1,9 +1,10 @@
 import { call, closeCalls, pathOf } from "./api.ts";
-import { Checker, type Stored } from "./checker.ts";
+import { Checker } from "./checker.ts";
 import { Client } from "./client.ts";
 import { inflictAll } from "./faults.ts";
 import { type Options, readOptions } from "./options.ts";
 import { TcpProxy } from "./proxy.ts";
+import type { Stored } from "./published.ts";
 import { Publisher } from "./publisher.ts";
 import { Random } from "./random.ts";
 import { type RedisWorld, startRedis } from "./redis.ts";

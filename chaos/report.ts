@@ -1,4 +1,5 @@
-import type { Checker, Violation } from "./checker.ts";
+import type { Checker } from "./checker.ts";
+import type { Violation } from "./violation.ts";
 
 /** Most violations that are printed one by one. */
 const maxPrinted = 30;
