@@ -117,6 +117,9 @@ export class Hub extends ClientEvents {
       lost: (subscribed) => {
         for (const connection of connectionsTo(subscribed)) connection.close("position_lost");
       },
+      again: (subscribed) => {
+        if (subscribed.stream.scope === "user") this.userTopics.applyAgain(connectionsTo(subscribed));
+      },
       given: options.onGiven,
     });
     this.#publisher = new Publisher(options, this.#streams);

@@ -209,6 +209,37 @@ describe("the broadcast stream", () => {
   });
 });
 
+describe("the topics of a user", () => {
+  const topicsOf = ({ frames }: FakeConnection) =>
+    frames.map((frame) => `${frame.type} ${"topic" in frame ? frame.topic : ""}`);
+
+  it("that changed while nobody could be told are applied when the broker is reached again", async () => {
+    const hub = createHub();
+    const connection = await connect(hub, "alice");
+    await settled();
+    await broker.addUserTopic("alice", "news");
+    broker.handler?.onConnected([alice]);
+    await vi.waitFor(() => expect(topicsOf(connection)).toEqual(["subscribed news"]));
+    await broker.removeUserTopic("alice", "news");
+    broker.handler?.onConnected();
+    await vi.waitFor(() => expect(topicsOf(connection)).toEqual(["subscribed news", "unsubscribed news"]));
+  });
+
+  it("are looked up for a few connections at a time when all of them are due", async () => {
+    const hub = createHub({ maxConnectionsPerUser: 500 });
+    const connections = await Promise.all(Array.from({ length: 300 }, () => connect(hub, "alice")));
+    await settled();
+    await broker.addUserTopic("alice", "news");
+    const answer = Promise.withResolvers<string[]>();
+    const asked = vi.spyOn(broker, "userTopics").mockReturnValue(answer.promise);
+    broker.handler?.onConnected();
+    await settled();
+    expect(asked.mock.calls.length).toBe(100);
+    answer.resolve(["news"]);
+    await vi.waitFor(() => expect(connections.filter(({ frames }) => frames.length === 1)).toHaveLength(300));
+  });
+});
+
 describe("the limit of connections per user", () => {
   it("turns the newest away", async () => {
     const hub = createHub();
