@@ -60,7 +60,7 @@ export async function admitTo(
 }
 
 /** What the client is told: where it is put in the streams that it resumes, and where the others stand. */
-export function welcomeOf({ streams }: Admission): Welcome {
+export function welcomeOf({ streams, topics }: Admission): Welcome {
   const [broadcast, user] = streams.map(({ subscribed: { stream, position }, plan }) => ({
     id: formatId(stream.scope, plan?.from ?? position ?? { epoch: "0", offset: 0 }),
     recovered: plan?.recovered,
@@ -71,5 +71,6 @@ export function welcomeOf({ streams }: Admission): Welcome {
       ...(broadcast?.recovered !== undefined && { broadcast: broadcast.recovered }),
       ...(user?.recovered !== undefined && { user: user.recovered }),
     },
+    ...(topics.length > 0 && { topics: topics.map((position) => formatId("topic", position)) }),
   };
 }

@@ -15,6 +15,11 @@ export interface Welcome {
   readonly positions: { readonly broadcast: string; readonly user?: string };
   /** For each stream that the client resumes: whether it is given everything that it missed. */
   readonly recovered: { readonly broadcast?: boolean; readonly user?: boolean };
+  /**
+   * The ids that the client has named of topics. Until {@link Connection.topicsApplied} nobody knows which of them count, so
+   * a client that goes before must name them again. Default: none.
+   */
+  readonly topics?: readonly string[];
 }
 
 /** What the hub asks of a transport's connection. None of these throws. */
@@ -33,6 +38,9 @@ export interface Connection {
 
   /** Sends the first frame; called once, when the connection is registered. */
   welcome(welcome: Welcome): void;
+
+  /** The connection was put into all topics that its user is subscribed to, where the client has named them behind what it has. */
+  topicsApplied(): void;
 
   /** Sends a frame that is no message; what was delivered before stays before it. Closes the connection as slow when too much waits. */
   send(frame: ServerFrame): void;

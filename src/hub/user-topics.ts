@@ -77,7 +77,10 @@ export class UserTopics {
    * @param since what the connection has of them
    */
   async apply(connection: Connection, since: readonly Position[] = []): Promise<void> {
-    if (connection.user === null) return undefined;
+    if (connection.user === null) {
+      connection.topicsApplied();
+      return undefined;
+    }
     const known = this.#applying.get(connection);
     if (known) {
       known.isStale = true;
@@ -118,7 +121,10 @@ export class UserTopics {
   ): Promise<void> {
     while (application.isStale && !connection.gone) {
       application.isStale = false;
-      if (await this.#applyOnce(connection, user, since).catch(() => false)) continue;
+      if (await this.#applyOnce(connection, user, since).catch(() => false)) {
+        connection.topicsApplied();
+        continue;
+      }
       application.isStale = true;
       await pause(retryMs);
     }

@@ -10,6 +10,7 @@ import type { Delivery } from "../hub/delivery.ts";
 import { Intake, type IntakeOptions } from "../intake.ts";
 import { type CloseCause, closeCodes } from "../protocol/close-codes.ts";
 import type { ServerFrame, WelcomeFrame } from "../protocol/frames.ts";
+import { parseId } from "../protocol/positions.ts";
 import { broadcastStream, topicStream, userStream } from "../protocol/streams.ts";
 import { closeEvent, frameData, idLine, messageData, pingComment, retryLine } from "./event.ts";
 import { digestOf, isSecret, newSecret } from "./secret.ts";
@@ -56,6 +57,8 @@ export class SseConnection implements Connection, Pulsed, Occupant {
   readonly #intake: Intake;
   /** The id to resume from in each stream, by the streams' keys. */
   readonly #positions = new Map<string, string>();
+  /** What the client has of topics that it may be put into yet. */
+  #named: readonly string[] = [];
   #secretDigest: Buffer | undefined;
   #cut: NodeJS.Timeout | undefined;
   #gone = false;
@@ -82,11 +85,12 @@ export class SseConnection implements Connection, Pulsed, Occupant {
     response.on("error", () => {});
   }
 
-  welcome({ positions, recovered }: Welcome): void {
+  welcome({ positions, recovered, topics = [] }: Welcome): void {
     const secret = newSecret(this.user);
     this.#secretDigest = digestOf(secret);
     this.#positions.set(broadcastStream.key, positions.broadcast);
     if (this.user !== null) this.#positions.set(userStream(this.user).key, positions.user ?? "");
+    this.#named = topics;
     const frame: WelcomeFrame = {
       type: "welcome",
       connection: this.id,
@@ -100,8 +104,17 @@ export class SseConnection implements Connection, Pulsed, Occupant {
     this.#write(Buffer.from(retryLine(pauseMs) + this.#idLine() + frameData(frame)));
   }
 
+  topicsApplied(): void {
+    this.#named = [];
+  }
+
   send(frame: ServerFrame): void {
-    if (frame.type === "subscribed") this.#positions.set(topicStream(frame.topic).key, frame.position);
+    if (frame.type === "subscribed") {
+      const { topic, position } = frame;
+      this.#positions.set(topicStream(topic).key, position);
+      // No two topics have the same epoch.
+      this.#named = this.#named.filter((id) => parseId(id)?.epoch !== parseId(position)?.epoch);
+    }
     if (frame.type === "unsubscribed") this.#positions.delete(topicStream(frame.topic).key);
     this.#write(Buffer.from(this.#idLine() + frameData(frame)));
   }
@@ -193,7 +206,7 @@ export class SseConnection implements Connection, Pulsed, Occupant {
   }
 
   #idLine(): string {
-    return idLine(this.#positions.values());
+    return idLine([...this.#positions.values(), ...this.#named]);
   }
 
   /**

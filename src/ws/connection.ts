@@ -85,6 +85,9 @@ export class WsConnection implements Connection, Pulsed {
     this.#send(jsonFrame(frame));
   }
 
+  /** Its client remembers what it has by itself. */
+  topicsApplied(): void {}
+
   send(frame: ServerFrame): void {
     this.#send(jsonFrame(frame));
   }

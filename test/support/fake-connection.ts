@@ -34,6 +34,8 @@ export class FakeConnection implements Connection {
     this.welcomed = welcome;
   }
 
+  topicsApplied(): void {}
+
   send(frame: ServerFrame): void {
     this.frames.push(frame);
   }

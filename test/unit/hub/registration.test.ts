@@ -238,6 +238,21 @@ describe("the topics of a user", () => {
     answer.resolve(["news"]);
     await vi.waitFor(() => expect(connections.filter(({ frames }) => frames.length === 1)).toHaveLength(300));
   });
+
+  it("that were named stay named until they were looked up", async () => {
+    const hub = createHub();
+    const failing = vi.spyOn(broker, "userTopics").mockRejectedValue(unavailable);
+    const connection = new FakeConnection("alice");
+    const applied = vi.spyOn(connection, "topicsApplied");
+    const topics = [{ epoch: "e1", offset: 7 }];
+    hub.register(connection, await hub.admit({ user: "alice" }, { topics }));
+    expect(connection.welcomed?.topics).toEqual(["t-e1-7"]);
+    await vi.waitFor(() => expect(failing).toHaveBeenCalled());
+    await settled();
+    expect(applied).not.toHaveBeenCalled();
+    failing.mockRestore();
+    await vi.waitFor(() => expect(applied).toHaveBeenCalledOnce(), 2000);
+  });
 });
 
 describe("the limit of connections per user", () => {

@@ -67,6 +67,20 @@ it("gives the position of each stream with each event, those of topics while the
   ]);
 });
 
+it("gives back what the client has named of topics until it is known which of them are its user's", async () => {
+  const { connection, events } = await open();
+  connection.welcome({ positions, recovered: {}, topics: ["t-e3-4", "t-e4-9"] });
+  connection.send({ type: "subscribed", topic: "news", position: "t-e3-4", recovered: true });
+  connection.topicsApplied();
+  connection.send({ type: "unsubscribed", topic: "other" });
+  await until(() => events.length === 3);
+  expect(events.map(({ lastEventId }) => lastEventId)).toEqual([
+    "b-e1-1,u-e1-2,t-e3-4,t-e4-9",
+    "b-e1-1,u-e1-2,t-e3-4,t-e4-9",
+    "b-e1-1,u-e1-2,t-e3-4",
+  ]);
+});
+
 it("closes once, with code and reason as its last event, and reports it before", async () => {
   const { connection, events, client, onGone, onClosed } = await open();
   connection.close("replaced");
