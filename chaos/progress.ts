@@ -19,6 +19,8 @@ interface Resumed {
 
 /** Where one client is in one stream, and what it was not given on the way. */
 export class Progress {
+  /** It is given messages: always, but in a topic only while its connection is subscribed. */
+  isOpen = true;
   readonly #options: ProgressOptions;
   #epoch: string;
   /** The newest offset that it was given. */
@@ -54,7 +56,15 @@ export class Progress {
     }
     // What a resumption skips is missed like what a connection skips; what it repeats, it has to say.
     this.#skip(offset + 1);
-    if (offset > this.#cursor || recovered === false) this.#cursor = offset;
+    const isRepeated = recovered === false || (recovered && asked.offset < this.#cursor);
+    if (offset > this.#cursor || isRepeated) this.#cursor = offset;
+  }
+
+  /** It is told again where it is: what it would resume from must be what it has. */
+  locate({ epoch, offset }: Position): void {
+    if (this.#epoch === epoch && this.#cursor === offset) return;
+    const detail = `was told that it is at ${epoch}-${offset}, and had been given ${this.#cursor}`;
+    this.#report({ kind: "subscription", epoch: this.#epoch, offsets: [offset, offset], detail });
   }
 
   /** It was given a message. */

@@ -46,6 +46,8 @@ export function describeRun(title: string, tally: Tally, checker: Checker): stri
     ["deliveries", `${checker.deliveries} (${inOneLine("deliveries")})`],
     ["frames posted", `${tally.total("posts")} (${inOneLine("posts")})`],
     ["connections ended", `${tally.total("closes")} (${inOneLine("closes")})`],
+    ["topics", inOneLine("topics")],
+    ["users' topics", inOneLine("changes")],
     ["streams resumed", `${tally.total("resumes")} (${inOneLine("resumes")})`],
     ["warnings", warnings.length],
     ["violations", violations.length],

@@ -9,12 +9,15 @@ type ViolationKind =
   | "idempotency"
   | "history"
   | "protocol"
-  | "process";
+  | "process"
+  | "foreign"
+  | "subscription"
+  | "presence";
 
 /** A promise that was broken, with everything needed to find where. */
 export interface Violation {
   readonly kind: ViolationKind;
-  /** `broadcast`, or `user:NAME`; undefined when no stream is concerned. */
+  /** `broadcast`, `user:NAME` or `topic:NAME`; undefined when no stream is concerned. */
   readonly stream?: string | undefined;
   /** Undefined when it does not concern one client. */
   readonly client?: string | undefined;
