@@ -12,9 +12,10 @@ export interface Answer {
   readonly text: string;
 }
 
-/** Path of a stream's messages. */
+/** Path of a stream's messages: of `broadcast`, `user:NAME` or `topic:NAME`. */
 export function pathOf(stream: string): string {
-  return stream === "broadcast" ? "/broadcast" : `/users/${stream.slice("user:".length)}/messages`;
+  const [scope, name] = stream.split(":");
+  return scope === "broadcast" ? "/broadcast" : `/${scope}s/${name}/messages`;
 }
 
 /** Calls the publisher API; rejects when no whole answer came. */

@@ -23,6 +23,8 @@ export interface LinkOptions {
 
 /** A connection, or one that is to be. */
 export interface Link {
+  /** Sends a frame; undefined where frames have to be posted. */
+  readonly send: ((text: string) => void) | undefined;
   terminate(): void;
 }
 
@@ -43,7 +45,7 @@ function openWebSocket({ port, user, since, onSign, onFrame, onEnd }: LinkOption
     onFrame(String(data), "");
   });
   ws.on("close", (code, reason) => onEnd(code, String(reason)));
-  return ws;
+  return { send: (text) => ws.send(text, () => {}), terminate: () => ws.terminate() };
 }
 
 function openStream({ port, user, lastEventId, onSign, onFrame, onEnd }: LinkOptions): Link {
@@ -73,5 +75,5 @@ function openStream({ port, user, lastEventId, onSign, onFrame, onEnd }: LinkOpt
     onEnd(ending.code, ending.reason);
   });
   outgoing.end();
-  return { terminate: () => outgoing.destroy() };
+  return { send: undefined, terminate: () => outgoing.destroy() };
 }

@@ -1,5 +1,6 @@
-import { call, closeCalls, pathOf } from "./api.ts";
-import { Checker, type Stored } from "./checker.ts";
+import { closeCalls } from "./api.ts";
+import { Backend } from "./backend.ts";
+import { Checker } from "./checker.ts";
 import { Client } from "./client.ts";
 import { inflictAll } from "./faults.ts";
 import { type Options, readOptions } from "./options.ts";
@@ -10,16 +11,13 @@ import { type RedisWorld, startRedis } from "./redis.ts";
 import { Replica } from "./replica.ts";
 import { describeRun, Tally } from "./report.ts";
 import { makeSchedule } from "./schedule.ts";
-import { until } from "./until.ts";
+import { type Remains, settle } from "./settle.ts";
 
 const replicaCount = 3;
 const publisherCount = 10;
 
 /** Connections of one user, on average. */
 const connectionsPerUser = 2;
-
-/** Longest wait, after the faults, until everything has arrived, in ms. */
-const settleTimeoutMs = 30_000;
 
 /** What the parts of a run share. */
 interface Run {
@@ -48,33 +46,37 @@ async function run(options: Options, interrupted: AbortSignal): Promise<Run> {
       const live = replicas.filter(({ isLive }) => isLive);
       return chooser.pick(live.length > 0 ? live : replicas).front.port;
     };
-    const streams = startClients(port, run);
-
-    const everyMs = (1000 * publisherCount) / options.rate;
-    const newPublisher = (name: string) =>
-      new Publisher({ name, checker, tally, random: random.fork(), port, streams, everyMs });
-    const publishers = Array.from({ length: publisherCount }, (_, i) => newPublisher(`p${i}`));
+    const users = Array.from({ length: Math.ceil(options.clients / connectionsPerUser) }, (_, i) => `u${i}`);
+    const clients = startClients(users, port, run);
     const stop = new AbortController();
-    const publishing = publishers.map((publisher) => publisher.run(stop.signal));
+    const { stopping, ...actors } = startServices(users, port, run, stop.signal);
     await inflictAll(schedule, lengthMs, { replicas, redis, checker, tally, random: random.fork() }, interrupted);
     stop.abort();
     if (interrupted.aborted) return run;
-    const all = ["broadcast", ...streams];
-    // The last message of each stream: whoever has it has come to the end.
-    const marker = newPublisher("end");
-    const marking = () => Promise.all(all.map((stream) => marker.publish(stream)));
-    if (!(await settles(Promise.all(publishing))) || !(await settles(marking()))) {
-      checker.violate({ kind: "protocol", detail: "publishes still fail after the faults" });
-      return run;
-    }
-    for (const stream of all) await readHistory(stream, port, checker);
-    await holds(() => checker.behind === 0 || interrupted.aborted);
-    checker.finish();
+    const ports = replicas.map(({ front }) => front.port);
+    await settle({ ...actors, stopping, checker, clients, users, port, ports }, interrupted);
     return run;
   } finally {
     for (const close of closing.toReversed()) await close();
     closeCalls();
   }
+}
+
+/** Publishes, and changes users' topics, until the signal comes. */
+function startServices(
+  users: readonly string[],
+  port: () => number,
+  { options, random, checker, tally }: Run,
+  signal: AbortSignal,
+): Pick<Remains, "backend" | "marker" | "stopping"> {
+  const streams = users.map((user) => `user:${user}`);
+  const everyMs = (1000 * publisherCount) / options.rate;
+  const newPublisher = (name: string) =>
+    new Publisher({ name, checker, tally, random: random.fork(), port, streams, everyMs });
+  const publishers = Array.from({ length: publisherCount }, (_, i) => newPublisher(`p${i}`));
+  const backend = new Backend({ checker, tally, random: random.fork(), port, users });
+  const stopping = Promise.all([...publishers, backend].map((actor) => actor.run(signal)));
+  return { backend, marker: newPublisher("end"), stopping };
 }
 
 async function startReplicas(redis: RedisWorld, { checker, closing }: Run): Promise<Replica[]> {
@@ -97,9 +99,12 @@ async function startReplicas(redis: RedisWorld, { checker, closing }: Run): Prom
   return replicas;
 }
 
-/** Connects the clients; returns the streams of their users. */
-function startClients(port: () => number, { options, random, checker, tally, closing }: Run): string[] {
-  const users = Array.from({ length: Math.ceil(options.clients / connectionsPerUser) }, (_, i) => `u${i}`);
+/** Connects the clients. */
+function startClients(
+  users: readonly string[],
+  port: () => number,
+  { options, random, checker, tally, closing }: Run,
+): Client[] {
   const clients = Array.from({ length: options.clients }, (_, i) => {
     // Every user has one connection, and chance gives out the others.
     const user = users[i] ?? random.pick(users);
@@ -120,53 +125,10 @@ function startClients(port: () => number, { options, random, checker, tally, clo
   });
   for (const client of clients) client.connect();
   const life = setInterval(() => {
-    for (const client of clients) client.checkLife();
+    for (const client of clients) client.tick();
   }, 500);
   closing.push(() => clearInterval(life));
-  return users.map((user) => `user:${user}`);
-}
-
-/** True when the work is done in time. */
-async function settles(work: Promise<unknown>): Promise<boolean> {
-  let done = false;
-  void work.then(() => {
-    done = true;
-  });
-  return holds(() => done);
-}
-
-/** True when the condition holds in time. */
-function holds(condition: () => boolean): Promise<boolean> {
-  return until("the run settles", condition, settleTimeoutMs).then(
-    () => true,
-    () => false,
-  );
-}
-
-async function readHistory(stream: string, port: () => number, checker: Checker): Promise<void> {
-  const stored: Stored[] = [];
-  for (let after: string | undefined; ; after = stored.at(-1)?.id) {
-    const { epoch, messages } = await readPage(stream, after, port);
-    if (messages.length === 0) return checker.stored(stream, epoch, stored);
-    stored.push(...messages.map(({ id, data }) => ({ id, key: data.key })));
-  }
-}
-
-/** A replica may still be on its way back to Redis: then it says so, and another may be asked. */
-async function readPage(stream: string, after: string | undefined, port: () => number): Promise<HistoryAnswer> {
-  let page: HistoryAnswer | undefined;
-  const isRead = async () => {
-    const answer = await call(port(), "GET", `${pathOf(stream)}?limit=1000${after ? `&after=${after}` : ""}`);
-    if (answer.status === 200) page = JSON.parse(answer.text) as HistoryAnswer;
-    return page !== undefined;
-  };
-  await until(`the history of ${stream} can be read`, isRead, settleTimeoutMs);
-  return page as unknown as HistoryAnswer;
-}
-
-interface HistoryAnswer {
-  readonly epoch: string;
-  readonly messages: readonly { readonly id: string; readonly data: { readonly key: string } }[];
+  return clients;
 }
 
 const interruption = new AbortController();

@@ -4,6 +4,7 @@ import { type Answer, call, pathOf } from "./api.ts";
 import type { Checker } from "./checker.ts";
 import type { Random } from "./random.ts";
 import type { Tally } from "./report.ts";
+import { topicStreams } from "./topics.ts";
 
 /** What a publisher needs beside itself. */
 export interface PublisherOptions {
@@ -19,8 +20,9 @@ export interface PublisherOptions {
   readonly everyMs: number;
 }
 
-/** Share of the messages that go to everybody. */
-const broadcastShare = 0.4;
+/** Shares of the messages that go to everybody and to topics; the others go to users. */
+const broadcastShare = 0.35;
+const topicShare = 0.2;
 
 /** Share of the calls that are made twice at once, as by an impatient caller, to see whether one message comes of it. */
 const doubledShare = 0.1;
@@ -45,14 +47,21 @@ export class Publisher {
 
   /** Publishes at its rate until the signal comes; resolves when the last message is through. */
   async run(signal: AbortSignal): Promise<void> {
-    const { random, everyMs, streams } = this.#options;
+    const { random, everyMs } = this.#options;
     let dueMs = performance.now();
     while (!signal.aborted) {
       dueMs = Math.max(dueMs + random.next() * 2 * everyMs, performance.now() - 10 * everyMs);
       await pause(Math.max(0, dueMs - performance.now()), undefined, { signal }).catch(() => {});
       if (signal.aborted) return;
-      await this.publish(random.chance(broadcastShare) ? "broadcast" : random.pick(streams));
+      await this.publish(this.#chooseStream());
     }
+  }
+
+  #chooseStream(): string {
+    const { random, streams } = this.#options;
+    const chosen = random.next();
+    if (chosen < broadcastShare) return "broadcast";
+    return random.pick(chosen < broadcastShare + topicShare ? topicStreams : streams);
   }
 
   /** Publishes one message; resolves when it is accepted. */
@@ -66,7 +75,7 @@ export class Publisher {
       if (accepted.includes(true)) break;
       await pause(random.next() * Math.min(maxBackoffMs, backoffMs * 2 ** attempt));
     }
-    tally.count("publishes", stream === "broadcast" ? "broadcast" : "user");
+    tally.count("publishes", stream.split(":", 1).join());
   }
 
   /** True when it was accepted. */

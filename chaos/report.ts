@@ -1,4 +1,5 @@
-import type { Checker, Violation } from "./checker.ts";
+import type { Checker } from "./checker.ts";
+import type { Violation } from "./violation.ts";
 
 /** Most violations that are printed one by one. */
 const maxPrinted = 30;
@@ -45,6 +46,8 @@ export function describeRun(title: string, tally: Tally, checker: Checker): stri
     ["deliveries", `${checker.deliveries} (${inOneLine("deliveries")})`],
     ["frames posted", `${tally.total("posts")} (${inOneLine("posts")})`],
     ["connections ended", `${tally.total("closes")} (${inOneLine("closes")})`],
+    ["topics", inOneLine("topics")],
+    ["users' topics", inOneLine("changes")],
     ["streams resumed", `${tally.total("resumes")} (${inOneLine("resumes")})`],
     ["warnings", warnings.length],
     ["violations", violations.length],

@@ -4,6 +4,7 @@ import { BelfryError } from "../errors.ts";
 import type { RedisHost, RedisTarget } from "../redis-url.ts";
 import {
   ackedScript,
+  addTopicScript,
   claimScript,
   historyScript,
   type PublishCommand,
@@ -12,6 +13,7 @@ import {
   publishScript,
   releaseScript,
   remindScript,
+  removeTopicScript,
   takeDueScript,
 } from "./redis-scripts.ts";
 
@@ -35,6 +37,8 @@ interface Scripts {
   belfryRelease(...args: Arguments): Promise<number>;
   belfryProbe(...args: Arguments): Promise<number>;
   belfryClaim(...args: Arguments): Promise<string>;
+  belfryAddTopic(...args: Arguments): Promise<0 | 1>;
+  belfryRemoveTopic(...args: Arguments): Promise<1>;
   belfryRemind(...args: Arguments): Promise<0 | 1>;
   belfryTakeDue(...args: Arguments): Promise<string[]>;
   belfryPosition(...args: Arguments): Promise<[epoch: string, offset: number, ts: number, subscribers: number]>;
@@ -85,6 +89,8 @@ export function createRedisClient(target: RedisTarget, name: string, node?: Redi
   client.defineCommand("belfryRelease", { numberOfKeys: 4, lua: releaseScript(publish) });
   client.defineCommand("belfryProbe", { numberOfKeys: 1, lua: probeScript(publish) });
   client.defineCommand("belfryClaim", { numberOfKeys: 1, lua: claimScript });
+  client.defineCommand("belfryAddTopic", { numberOfKeys: 1, lua: addTopicScript });
+  client.defineCommand("belfryRemoveTopic", { numberOfKeys: 1, lua: removeTopicScript });
   client.defineCommand("belfryRemind", { numberOfKeys: 1, lua: remindScript });
   client.defineCommand("belfryTakeDue", { numberOfKeys: 1, lua: takeDueScript });
   client.defineCommand("belfryPosition", { numberOfKeys: 2, lua: positionScript(publish) });

@@ -117,18 +117,17 @@ export class RedisStore {
     return `${this.#options.redisPrefix}:topics:{${userStream(user).key}}`;
   }
 
-  /** See {@link Broker.addUserTopic}. */
-  async addUserTopic({ commands }: RedisNode, user: string, topic: string, max: number): Promise<void> {
-    const key = this.userTopicsKeyOf(user);
-    const [added, count] = await Promise.all([commands.sadd(key, topic), commands.scard(key)]);
-    if (added === 0 || count <= max) return;
-    await commands.srem(key, topic);
-    throw tooManyTopics(max);
+  /** See {@link Broker.addUserTopic}. With a writer it waits until enough replicas of Redis have it. */
+  async addUserTopic({ commands, writer }: RedisNode, user: string, topic: string, max: number): Promise<void> {
+    const add = (client: RedisClient) => client.belfryAddTopic(this.userTopicsKeyOf(user), topic, max);
+    const isAdded = await (writer ? writer.write(add, (result) => result === 0) : add(commands));
+    if (!isAdded) throw tooManyTopics(max);
   }
 
-  /** See {@link Broker.removeUserTopic}. */
-  async removeUserTopic({ commands }: RedisNode, user: string, topic: string): Promise<void> {
-    await commands.srem(this.userTopicsKeyOf(user), topic);
+  /** See {@link Broker.removeUserTopic}. With a writer it waits until enough replicas of Redis have it. */
+  async removeUserTopic({ commands, writer }: RedisNode, user: string, topic: string): Promise<void> {
+    const remove = (client: RedisClient) => client.belfryRemoveTopic(this.userTopicsKeyOf(user), topic);
+    await (writer ? writer.write(remove, () => false) : remove(commands));
   }
 
   /** See {@link Broker.userTopics}. */

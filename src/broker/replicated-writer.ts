@@ -37,7 +37,7 @@ export class ReplicatedWriter {
     if (isNothing(result)) return result;
     const replicas = await this.#wait();
     if (connection !== this.#connection || replicas < this.#replicas) {
-      throw redisUnavailable(`Redis did not confirm that ${this.#replicas} of its replicas have the message`);
+      throw redisUnavailable(`Redis did not confirm that ${this.#replicas} of its replicas have what was written`);
     }
     return result;
   }

@@ -141,6 +141,9 @@ export class Parts {
       lost: (subscribed) => {
         for (const connection of connectionsTo(subscribed)) connection.close("position_lost");
       },
+      again: (subscribed) => {
+        if (subscribed.stream.scope === "user") this.userTopics.applyAgain(connectionsTo(subscribed));
+      },
       given: onGiven,
     });
   }

@@ -22,6 +22,8 @@ interface Callbacks {
   readonly createFanOut: () => FanOut;
   /** The history does not reach back to the members' position: they must be closed to resume. */
   readonly lost: (subscribed: SubscribedStream) => void;
+  /** A stream was subscribed anew: what was said to its subscribers meanwhile has not come here. */
+  readonly again?: (subscribed: SubscribedStream) => void;
   /** See {@link SubscribedStream.onGiven}; of users' streams. */
   readonly given?: ((messages: readonly Message[]) => void) | undefined;
   /** A live-only message is handed to connections. */
@@ -201,6 +203,7 @@ export class SubscribedStreams {
       if (position) {
         subscribed.isElsewhere ||= position.isElsewhere ?? false;
         this.#stands(subscribed, before[index], position);
+        if (before[index]) this.#callbacks.again?.(subscribed);
       }
       // Released while it was on its way: the end of the subscription may have overtaken its beginning.
       if (!this.#streams.has(subscribed.stream.key)) this.#broker.unsubscribe(subscribed.stream);

@@ -29,6 +29,9 @@ interface Application {
   readonly done: Promise<void>;
 }
 
+/** Connections that are brought to their topics at a time after the broker was away: it has other things to do as well. */
+const maxAtOnce = 100;
+
 /** Pause before the topics of a user are read again after they could not be, in ms. */
 const retryMs = 500;
 
@@ -36,6 +39,9 @@ const retryMs = 500;
 export class UserTopics {
   readonly #options: UserTopicsOptions;
   readonly #applying = new Map<Connection, Application>();
+  /** Those that {@link applyAgain} has still to see to. */
+  readonly #due = new Set<Connection>();
+  #workers = 0;
 
   constructor(options: UserTopicsOptions) {
     this.#options = options;
@@ -103,6 +109,24 @@ export class UserTopics {
     const question: UserTopicsQuestion = { kind: "topics" };
     const { answers } = await this.#options.broker.ask(userStream(user), question);
     return (answers as number[]).reduce((sum, connections) => sum + connections, 0);
+  }
+
+  /**
+   * Brings registered connections to their users' topics that may have missed a change, because their replica could not be
+   * told of it. Never throws.
+   */
+  applyAgain(connections: readonly Connection[]): void {
+    for (const connection of connections) this.#due.add(connection);
+    while (this.#workers < Math.min(maxAtOnce, this.#due.size)) void this.#work();
+  }
+
+  async #work(): Promise<void> {
+    this.#workers++;
+    for (const connection of this.#due) {
+      this.#due.delete(connection);
+      if (!connection.gone) await this.apply(connection);
+    }
+    this.#workers--;
   }
 
   async #apply(

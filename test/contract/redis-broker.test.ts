@@ -125,7 +125,10 @@ describe("RedisBroker", () => {
 
   describe("with replicas to wait for, which are not there", () => {
     const alice = userStream("alice");
-    const refused = { code: "unavailable", message: "Redis did not confirm that 1 of its replicas have the message" };
+    const refused = {
+      code: "unavailable",
+      message: "Redis did not confirm that 1 of its replicas have what was written",
+    };
 
     it("holds messages back, which change nothing before they are released: in order, by who does not wait", async () => {
       const { broker, redisPrefix, received } = await start();

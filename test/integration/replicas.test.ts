@@ -256,6 +256,18 @@ describe("when the connection to Redis breaks", () => {
     }
   });
 
+  it("brings its connections to the topics that their users were subscribed to meanwhile", async () => {
+    const { proxy, broken, sound } = await throughProxy();
+    const client = await TestClient.welcomed(broken.port, "alice");
+    await broken.call("PUT", "/users/alice/topics/before");
+    expect(await client.next()).toMatchObject({ type: "subscribed", topic: "before" });
+    proxy.stop();
+    await until(async () => (await broken.call("GET", "/readyz")).status === 503);
+    expect((await sound.call("PUT", "/users/alice/topics/news")).json.connections).toBe(0);
+    proxy.resume();
+    expect(await client.next()).toMatchObject({ type: "subscribed", topic: "news" });
+  });
+
   it("keeps the connections, is not ready and says why, and comes back by itself", async () => {
     const { proxy, broken, sound } = await throughProxy();
     const client = await TestClient.welcomed(broken.port, "alice");

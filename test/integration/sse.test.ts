@@ -66,6 +66,22 @@ describe("a stream", () => {
     },
   );
 
+  it("resumes its user's topics also behind a connection that ended before it was told of them", async () => {
+    const service = await startService();
+    await service.call("PUT", "/users/alice/topics/news");
+    const first = await SseClient.welcomed(service.port, "alice");
+    expect(await first.next()).toMatchObject({ type: "subscribed", topic: "news" });
+    first.response.destroy();
+    const { id } = (await service.call("POST", "/topics/news/messages", { data: 1 })).json;
+    const headers = { "last-event-id": first.lastEventId };
+    const second = await SseClient.welcomed(service.port, "alice", { headers });
+    const [afterWelcome = ""] = second.ids;
+    second.response.destroy();
+    const third = await SseClient.welcomed(service.port, "alice", { headers: { "last-event-id": afterWelcome } });
+    expect(await third.next()).toMatchObject({ type: "subscribed", topic: "news", recovered: true });
+    expect(await third.next()).toMatchObject({ id });
+  });
+
   it("leaves its id where it is by what is live only", async () => {
     const { port, call } = await startService();
     const client = await SseClient.welcomed(port, "alice");

@@ -24,7 +24,7 @@ describe("REDIS_WAIT_REPLICAS", () => {
     const refused = await publish(demanding, "one");
     expect(refused.status).toBe(503);
     expect(refused.headers.get("retry-after")).toBe("1");
-    expect(refused.json.detail).toBe("Redis did not confirm that 2 of its replicas have the message");
+    expect(refused.json.detail).toBe("Redis did not confirm that 2 of its replicas have what was written");
     expect((await content.call("GET", "/users/alice/messages")).json).toMatchObject({ last: 0, messages: [] });
     const late = await TestClient.welcomed(content.port, "alice", { path: "/ws?since=earliest" });
 
@@ -49,6 +49,19 @@ describe("REDIS_WAIT_REPLICAS", () => {
     expect(answers.filter(({ json }) => json.receivers !== 1)).toEqual([]);
     const offsets = (await client.take(300)).map(({ id }) => Number(String(id).split("-")[2]));
     expect(offsets).toEqual(offsets.map((_, index) => index + 1));
+  });
+
+  it("is waited for by the topics that users are subscribed to, also when it is tried again", async () => {
+    const redisPrefix = uniquePrefix();
+    const demanding = await startWaiting(2, redisPrefix);
+    const content = await startWaiting(1, redisPrefix);
+    for (const method of ["PUT", "PUT", "DELETE", "DELETE"]) {
+      expect((await demanding.call(method, "/users/alice/topics/news")).status).toBe(503);
+    }
+    for (const method of ["PUT", "PUT", "DELETE", "DELETE"]) {
+      expect((await content.call(method, "/users/alice/topics/news")).status).toBe(200);
+    }
+    expect((await content.call("GET", "/users/alice/topics")).json.topics).toEqual([]);
   });
 
   it("is not waited for by what is live only", async () => {

@@ -6,7 +6,7 @@ const stream = "broadcast";
 /** A checker with one client, welcomed at offset 0 of epoch `e`. */
 function watching(): Checker {
   const checker = new Checker();
-  checker.join("c", [stream]);
+  checker.expect("c", [stream]);
   checker.welcomed("c", stream, { since: undefined, position: "b-e-0", recovered: undefined });
   return checker;
 }
@@ -51,7 +51,7 @@ describe("Checker", () => {
 
   it("catches a client that was never welcomed", () => {
     const checker = new Checker();
-    checker.join("c", [stream]);
+    checker.expect("c", [stream]);
     publish(checker, 1);
     expect(foundBy(checker)).toEqual([["loss"]]);
   });
