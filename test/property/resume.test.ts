@@ -1,13 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { Hub } from "../../src/hub/hub.ts";
+import type { Hub } from "../../src/hub/hub.ts";
 import { planResume } from "../../src/hub/resume.ts";
-import { createLog } from "../../src/log.ts";
 import { formatId } from "../../src/protocol/positions.ts";
 import type { Since } from "../../src/protocol/since.ts";
 import { userStream } from "../../src/protocol/streams.ts";
 import { FakeBroker, settled } from "../support/fake-broker.ts";
 import { FakeConnection } from "../support/fake-connection.ts";
+import { createHub } from "../support/hub.ts";
 import { step } from "../support/step.ts";
 
 const alice = userStream("alice");
@@ -132,17 +132,7 @@ describe("a client that resumes", () => {
 
 async function startHub() {
   const broker = new FakeBroker();
-  const hub = new Hub({
-    broker,
-    log: createLog("silent"),
-    replica: "r",
-    maxPayloadBytes: 1000,
-    maxPassBytes: 1000,
-    maxConnectionsPerUser: 1000,
-    overLimit: "reject",
-    maxSubscriptions: 100,
-  });
-  hub.start();
+  const hub = createHub(broker, { maxConnectionsPerUser: 1000 });
   await settled();
   return { hub, broker };
 }

@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { receiveExternalPublish } from "../../../src/http/external-publish.ts";
 import type { Delivery } from "../../../src/hub/delivery.ts";
-import { Hub } from "../../../src/hub/hub.ts";
 import { createLog } from "../../../src/log.ts";
 import { Metrics } from "../../../src/metrics.ts";
 import { FakeBroker, settled } from "../../support/fake-broker.ts";
 import { FakeConnection } from "../../support/fake-connection.ts";
+import { createHub } from "../../support/hub.ts";
 
 let metrics: Metrics;
 beforeEach(() => {
@@ -18,15 +18,7 @@ async function receive(payload: string | Buffer): Promise<{ bodies: string[]; lo
   const logs: string[] = [];
   const bodies: string[] = [];
   const log = createLog("debug", { write: (line: string) => void logs.push(line) });
-  const limits = {
-    maxPassBytes: 1000,
-    maxPayloadBytes: 50,
-    maxConnectionsPerUser: 1,
-    overLimit: "reject" as const,
-    maxSubscriptions: 100,
-  };
-  const hub = new Hub({ broker: new FakeBroker(), log, replica: "r", ...limits });
-  hub.start();
+  const hub = createHub(new FakeBroker(), { log, maxPayloadBytes: 50 });
   const alice = new FakeConnection("alice");
   alice.deliver = ({ messages }: Delivery) => bodies.push(...messages.map(({ body }) => String(body))) > 0;
   hub.register(alice, await hub.admit({ user: "alice" }));

@@ -1,9 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { drainConnections } from "../../../src/hub/drain.ts";
-import { Hub } from "../../../src/hub/hub.ts";
-import { createLog } from "../../../src/log.ts";
 import { FakeBroker } from "../../support/fake-broker.ts";
 import { FakeConnection } from "../../support/fake-connection.ts";
+import { createHub } from "../../support/hub.ts";
 
 // The pauses of node:timers/promises on the fake clock.
 vi.mock("node:timers/promises", () => ({
@@ -15,15 +14,7 @@ afterEach(() => vi.useRealTimers());
 
 /** A hub with connections, and when each of them was closed, in ms. */
 async function hubWith(count: number) {
-  const limits = {
-    maxPassBytes: 1000,
-    maxPayloadBytes: 1000,
-    maxConnectionsPerUser: 100,
-    overLimit: "reject" as const,
-    maxSubscriptions: 100,
-  };
-  const hub = new Hub({ broker: new FakeBroker(), log: createLog("silent"), replica: "r", ...limits });
-  hub.start();
+  const hub = createHub(new FakeBroker());
   const start = performance.now();
   const closedAtMs: number[] = [];
   const connections = Array.from({ length: count }, () => new FakeConnection());

@@ -1,12 +1,10 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { MemoryBroker } from "../../../src/broker/memory-broker.ts";
 import { BelfryError } from "../../../src/errors.ts";
-import { Hub } from "../../../src/hub/hub.ts";
-import type { HubOptions } from "../../../src/hub/parts.ts";
 import { createLog } from "../../../src/log.ts";
 import { broadcastStream, topicStream, userStream } from "../../../src/protocol/streams.ts";
 import { FakeBroker, settled } from "../../support/fake-broker.ts";
-import { FakeConnection } from "../../support/fake-connection.ts";
+import { connect, createHub } from "../../support/hub.ts";
 
 const alice = userStream("alice");
 let broker: FakeBroker;
@@ -15,33 +13,9 @@ beforeEach(() => {
   broker = new FakeBroker();
 });
 
-function createHub(options: Partial<HubOptions> = {}): Hub {
-  const hub = new Hub({
-    broker,
-    log: createLog("silent"),
-    replica: "replica-1",
-    maxPayloadBytes: 1000,
-    maxPassBytes: 1000,
-    maxConnectionsPerUser: 2,
-    overLimit: "reject",
-    maxSubscriptions: 100,
-    ...options,
-  });
-  hub.start();
-  return hub;
-}
-
-/** Connects as a transport does. */
-async function connect(hub: Hub, user: string | null = null): Promise<FakeConnection> {
-  const connection = new FakeConnection(user);
-  connection.onClose = () => hub.unregister(connection);
-  hub.register(connection, await hub.admit({ user }));
-  return connection;
-}
-
 describe("a topic that tells who is there", () => {
   it("tells it however little a message may hold, and lets everybody go again", async () => {
-    const hub = createHub({ presenceTopics: ["room"], maxPayloadBytes: 5 });
+    const hub = createHub(broker, { presenceTopics: ["room"], maxPayloadBytes: 5 });
     await hub.userTopics.add("alice", "room");
     const one = await connect(hub, "alice");
     await hub.userTopics.apply(one);
@@ -56,7 +30,7 @@ describe("a topic that tells who is there", () => {
 
 describe("sending", () => {
   it("reaches everyone by broadcast, and one user's connections by user", async () => {
-    const hub = createHub();
+    const hub = createHub(broker);
     const [anonymous, one, two, bob] = [
       await connect(hub),
       await connect(hub, "alice"),
@@ -75,13 +49,13 @@ describe("sending", () => {
   });
 
   it("counts no receivers where nobody is", async () => {
-    const hub = createHub();
+    const hub = createHub(broker);
     expect(await hub.broadcastUser("alice", 1)).toEqual({ id: "u-e1-1", receivers: 0, replayed: false });
     expect(await hub.publish("news", 1)).toEqual({ id: "t-e1-1", receivers: 0, replayed: false });
   });
 
   it("tells the broker how many connections listen here, and none where nobody is subscribed", async () => {
-    const hub = createHub();
+    const hub = createHub(broker);
     await connect(hub, "alice");
     await connect(hub, "alice");
     const publish = vi.spyOn(broker, "publish");
@@ -91,7 +65,7 @@ describe("sending", () => {
   });
 
   it("hands over what the broker hands back, not what was sent", async () => {
-    const hub = createHub();
+    const hub = createHub(broker);
     const connection = await connect(hub, "alice");
     broker.deaf = true;
     await hub.broadcastUser("alice", 1);
@@ -104,14 +78,14 @@ describe("sending", () => {
   });
 
   it("refuses data that JSON cannot say, and sends nothing", async () => {
-    await expect(createHub().broadcast(undefined)).rejects.toMatchObject({ code: "invalid" });
+    await expect(createHub(broker).broadcast(undefined)).rejects.toMatchObject({ code: "invalid" });
     expect(broker.calls).toEqual(["subscribe b"]);
   });
 
   it("tells how each publish went and what was delivered", async () => {
     const onPublish = vi.fn();
     const onDelivered = vi.fn();
-    const hub = createHub({ onPublish, onDelivered });
+    const hub = createHub(broker, { onPublish, onDelivered });
     await connect(hub, "alice");
     await hub.broadcastUser("alice", 1);
     await hub.broadcastUser("bob", 1);
@@ -131,7 +105,7 @@ describe("sending", () => {
 
   it("does not count a connection that was too slow", async () => {
     const onDelivered = vi.fn();
-    const hub = createHub({ onDelivered });
+    const hub = createHub(broker, { onDelivered });
     const [slow, quick] = [await connect(hub), await connect(hub)];
     slow.slow = true;
     await hub.broadcast(1);
@@ -146,7 +120,7 @@ describe("sending", () => {
 
 describe("a message from around the API", () => {
   it("reaches the connections of this replica and no broker", async () => {
-    const hub = createHub();
+    const hub = createHub(broker);
     const [connection, bob] = [await connect(hub, "alice"), await connect(hub, "bob")];
     broker.calls.length = 0;
     hub.deliverHere(alice, { json: "1" });
@@ -162,12 +136,12 @@ describe("a message from around the API", () => {
 
   it("is checked like any other", () => {
     const invalid = expect.objectContaining({ code: "invalid" });
-    expect(() => createHub().deliverHere(alice, { json: "1", event: "" })).toThrow(invalid);
+    expect(() => createHub(broker).deliverHere(alice, { json: "1", event: "" })).toThrow(invalid);
   });
 
   it("is passed on as it came from the broker", () => {
     const onExternalPublish = vi.fn();
-    createHub({ onExternalPublish });
+    createHub(broker, { onExternalPublish });
     broker.handler?.onExternalPublish(Buffer.from("x"));
     expect(onExternalPublish).toHaveBeenCalledExactlyOnceWith(Buffer.from("x"));
   });
@@ -175,7 +149,7 @@ describe("a message from around the API", () => {
 
 describe("a listener", () => {
   it("hears of each connection that comes and goes, once, and may close it", async () => {
-    const hub = createHub();
+    const hub = createHub(broker);
     const heard: string[] = [];
     hub.on("connect", ({ connection, user }) => heard.push(`+${connection} ${user}`));
     hub.on("disconnect", ({ connection, user }) => heard.push(`-${connection} ${user}`));
@@ -198,7 +172,7 @@ describe("a listener", () => {
   });
 
   it("that throws harms no connection", async () => {
-    const hub = createHub();
+    const hub = createHub(broker);
     for (const event of ["connect", "disconnect"] as const) {
       hub.on(event, () => {
         throw new Error("a bug in somebody's service");
@@ -214,7 +188,7 @@ describe("a listener", () => {
 
   it("that rejects or throws is logged, and keeps the event from no other listener", async () => {
     const lines: string[] = [];
-    const hub = createHub({ log: createLog("error", { write: (line) => void lines.push(line) }) });
+    const hub = createHub(broker, { log: createLog("error", { write: (line) => void lines.push(line) }) });
     const heard: string[] = [];
     hub.on("connect", async () => {
       await Promise.reject(new Error("a bug in an async listener"));
@@ -237,7 +211,7 @@ describe("a listener", () => {
   });
 
   it("that sends when a slow connection goes does not overtake the message under way", async () => {
-    const hub = createHub({
+    const hub = createHub(broker, {
       broker: new MemoryBroker({
         historySize: 10,
         historyTtlSeconds: 60,
@@ -256,7 +230,7 @@ describe("a listener", () => {
 
 describe("questions", () => {
   it("are answered with the user's connections", async () => {
-    const hub = createHub();
+    const hub = createHub(broker);
     const { id } = await connect(hub, "alice");
     await connect(hub, "bob");
     const replica = { replica: "replica-1", transport: "ws", connectedAt: 1_700_000_000_000, remote: "192.0.2.1" };
@@ -265,7 +239,7 @@ describe("questions", () => {
   });
 
   it("close all of a user's connections", async () => {
-    const hub = createHub();
+    const hub = createHub(broker);
     const [one, two, bob] = [await connect(hub, "alice"), await connect(hub, "alice"), await connect(hub, "bob")];
     expect(await hub.disconnect("alice")).toBe(2);
     expect([one, two, bob].map(({ closes }) => closes[0]?.cause)).toEqual(["forbidden", "forbidden", undefined]);
@@ -273,7 +247,7 @@ describe("questions", () => {
   });
 
   it("to other replicas add up", async () => {
-    const hub = createHub();
+    const hub = createHub(broker);
     vi.spyOn(broker, "ask").mockResolvedValueOnce({
       answers: [[{ connection: "x" }], [], [{ connection: "y" }]],
       replicas: 3,
@@ -284,7 +258,7 @@ describe("questions", () => {
   });
 
   it("about numbers count connections, and users and topics with a member", async () => {
-    const hub = createHub();
+    const hub = createHub(broker);
     await connect(hub);
     await connect(hub, "alice");
     (await connect(hub, "bob")).close("forbidden");
@@ -299,7 +273,7 @@ describe("questions", () => {
 
 describe("close", () => {
   it("ends the broker", async () => {
-    await createHub().close();
+    await createHub(broker).close();
     expect(broker.closed).toBe(true);
   });
 });

@@ -1,11 +1,9 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { BelfryError } from "../../../src/errors.ts";
-import { Hub } from "../../../src/hub/hub.ts";
-import type { HubOptions } from "../../../src/hub/parts.ts";
-import { createLog } from "../../../src/log.ts";
 import { broadcastStream, userStream } from "../../../src/protocol/streams.ts";
 import { FakeBroker, settled } from "../../support/fake-broker.ts";
 import { FakeConnection } from "../../support/fake-connection.ts";
+import { connect, createHub } from "../../support/hub.ts";
 
 const alice = userStream("alice");
 const unavailable = new BelfryError("unavailable", "Redis did not answer");
@@ -15,32 +13,11 @@ beforeEach(() => {
   broker = new FakeBroker();
 });
 
-function createHub(options: Partial<HubOptions> = {}): Hub {
-  const log = createLog("silent");
-  const limits = {
-    maxPassBytes: 1000,
-    maxPayloadBytes: 1000,
-    maxConnectionsPerUser: 2,
-    overLimit: "reject" as const,
-    maxSubscriptions: 100,
-  };
-  const hub = new Hub({ broker, log, replica: "replica-1", ...limits, ...options });
-  hub.start();
-  return hub;
-}
-
-async function connect(hub: Hub, user: string | null): Promise<FakeConnection> {
-  const connection = new FakeConnection(user);
-  connection.onClose = () => hub.unregister(connection);
-  hub.register(connection, await hub.admit({ user }));
-  return connection;
-}
-
 const causes = (...connections: FakeConnection[]) => connections.map(({ closes }) => closes[0]?.cause);
 
 describe("a connection", () => {
   it("is told the positions from which it would miss nothing", async () => {
-    const hub = createHub();
+    const hub = createHub(broker);
     broker.store(alice, 17);
     await hub.broadcast(1);
     expect((await connect(hub, "alice")).welcomed?.positions).toEqual({ broadcast: "b-e1-1", user: "u-e1-17" });
@@ -48,11 +25,14 @@ describe("a connection", () => {
   });
 
   it("is told positions with offset 0 in streams that are empty", async () => {
-    expect((await connect(createHub(), "alice")).welcomed?.positions).toEqual({ broadcast: "b-e1-0", user: "u-e1-0" });
+    expect((await connect(createHub(broker), "alice")).welcomed?.positions).toEqual({
+      broadcast: "b-e1-0",
+      user: "u-e1-0",
+    });
   });
 
   it("is told where the streams stand when it is registered, not when it was admitted", async () => {
-    const hub = createHub();
+    const hub = createHub(broker);
     const admission = await hub.admit({ user: "alice" });
     await hub.broadcastUser("alice", 1);
     const connection = new FakeConnection("alice");
@@ -64,7 +44,7 @@ describe("a connection", () => {
   });
 
   it("that comes while a hole is filled is told the position before it and gets the rest", async () => {
-    const hub = createHub();
+    const hub = createHub(broker);
     const first = await connect(hub, "alice");
     const gate = broker.block("history");
     const [, two] = broker.store(alice, 2);
@@ -81,7 +61,7 @@ describe("a connection", () => {
   });
 
   it("is welcomed before listeners hear of it", async () => {
-    const hub = createHub();
+    const hub = createHub(broker);
     const connection = new FakeConnection(null);
     const heard: unknown[] = [];
     hub.on("connect", () => heard.push(connection.welcomed));
@@ -90,7 +70,7 @@ describe("a connection", () => {
   });
 
   it("gets nothing any more after it has gone", async () => {
-    const hub = createHub();
+    const hub = createHub(broker);
     const connection = await connect(hub, "alice");
     hub.unregister(connection);
     await hub.broadcast(1);
@@ -101,7 +81,7 @@ describe("a connection", () => {
   });
 
   it("closes with position_lost where its stream lost its history, and others stay", async () => {
-    const hub = createHub();
+    const hub = createHub(broker);
     const [one, two, bob] = [await connect(hub, "alice"), await connect(hub, "alice"), await connect(hub, "bob")];
     broker.lose(alice, "e2");
     await hub.broadcastUser("alice", 1);
@@ -115,7 +95,7 @@ describe("a connection that resumes where history has begun anew, and nothing wa
     { epoch: "e1", offset: 1 },
     { epoch: "e2", offset: 0 },
   ])("from $epoch stays in the new epoch, and those in the old one close to resume", async (since) => {
-    const hub = createHub();
+    const hub = createHub(broker);
     broker.store(alice, 2);
     const other = await connect(hub, "alice");
     broker.lose(alice, "e2");
@@ -132,7 +112,7 @@ describe("a connection that resumes where history has begun anew, and nothing wa
   });
 
   it("is refused while the broker does not say where the stream stands", async () => {
-    const hub = createHub();
+    const hub = createHub(broker);
     await connect(hub, "alice");
     broker.lose(alice, "e2");
     broker.failNext("subscribe", unavailable);
@@ -143,7 +123,7 @@ describe("a connection that resumes where history has begun anew, and nothing wa
 
 describe("the subscription of a user's stream", () => {
   it("begins with the user's first connection and ends with the last", async () => {
-    const hub = createHub();
+    const hub = createHub(broker);
     const [one, two] = [await connect(hub, "alice"), await connect(hub, "alice")];
     hub.unregister(one);
     expect(broker.subscribed).toEqual(new Set(["b", "u:alice"]));
@@ -153,13 +133,13 @@ describe("the subscription of a user's stream", () => {
   });
 
   it("ends when the only one who wanted it never came", async () => {
-    const hub = createHub();
+    const hub = createHub(broker);
     hub.dismiss(await hub.admit({ user: "alice" }));
     expect(broker.subscribed).toEqual(new Set(["b"]));
   });
 
   it("stays while another handshake is under way", async () => {
-    const hub = createHub();
+    const hub = createHub(broker);
     const admission = await hub.admit({ user: "alice" });
     hub.unregister(await connect(hub, "alice"));
     const connection = new FakeConnection("alice");
@@ -170,7 +150,7 @@ describe("the subscription of a user's stream", () => {
   });
 
   it("that failed refuses the admission and leaves nothing behind", async () => {
-    const hub = createHub();
+    const hub = createHub(broker);
     await settled();
     broker.failNext("subscribe", unavailable);
     await expect(hub.admit({ user: "alice" })).rejects.toBe(unavailable);
@@ -182,7 +162,7 @@ describe("the subscription of a user's stream", () => {
 
 describe("the broadcast stream", () => {
   it("stays subscribed when all have left", async () => {
-    const hub = createHub();
+    const hub = createHub(broker);
     hub.unregister(await connect(hub, null));
     expect(broker.subscribed).toEqual(new Set(["b"]));
   });
@@ -190,7 +170,7 @@ describe("the broadcast stream", () => {
   it("admits nobody while the broker cannot be reached, and everybody after", async () => {
     broker.failNext("subscribe", unavailable);
     broker.up = false;
-    const hub = createHub();
+    const hub = createHub(broker);
     broker.failNext("subscribe", unavailable);
     await expect(hub.admit({ user: null })).rejects.toBe(unavailable);
     broker.handler?.onConnected();
@@ -201,7 +181,7 @@ describe("the broadcast stream", () => {
   });
 
   it("catches up when the broker is reached again", async () => {
-    const hub = createHub();
+    const hub = createHub(broker);
     const connection = await connect(hub, null);
     broker.store(broadcastStream, 2);
     broker.handler?.onConnected();
@@ -212,7 +192,7 @@ describe("the broadcast stream", () => {
 
 describe("the limit of connections per user", () => {
   it("turns the newest away", async () => {
-    const hub = createHub();
+    const hub = createHub(broker);
     const [one, two, three] = [await connect(hub, "alice"), await connect(hub, "alice"), await connect(hub, "alice")];
     expect(causes(one, two, three)).toEqual([undefined, undefined, "too_many"]);
     expect(three.welcomed).toBeUndefined();
@@ -223,7 +203,7 @@ describe("the limit of connections per user", () => {
   });
 
   it("gives the hold of the one turned away back", async () => {
-    const hub = createHub({ maxConnectionsPerUser: 1 });
+    const hub = createHub(broker, { maxConnectionsPerUser: 1 });
     const one = await connect(hub, "alice");
     expect(hub.register(new FakeConnection("alice"), await hub.admit({ user: "alice" }))).toBe(false);
     hub.unregister(one);
@@ -231,7 +211,7 @@ describe("the limit of connections per user", () => {
   });
 
   it("replaces the oldest where it is told to", async () => {
-    const hub = createHub({ overLimit: "replace" });
+    const hub = createHub(broker, { overLimit: "replace" });
     const [one, two, three] = [await connect(hub, "alice"), await connect(hub, "alice"), await connect(hub, "alice")];
     expect(causes(one, two, three)).toEqual(["replaced", undefined, undefined]);
     await connect(hub, "alice");
@@ -240,7 +220,7 @@ describe("the limit of connections per user", () => {
   });
 
   it("replaces the only one without losing the stream", async () => {
-    const hub = createHub({ overLimit: "replace", maxConnectionsPerUser: 1 });
+    const hub = createHub(broker, { overLimit: "replace", maxConnectionsPerUser: 1 });
     await connect(hub, "alice");
     const second = await connect(hub, "alice");
     await hub.broadcastUser("alice", 1);
@@ -249,7 +229,7 @@ describe("the limit of connections per user", () => {
   });
 
   it("is each user's own and does not count anonymous connections", async () => {
-    const hub = createHub({ maxConnectionsPerUser: 1 });
+    const hub = createHub(broker, { maxConnectionsPerUser: 1 });
     await connect(hub, "alice");
     await connect(hub, "bob");
     for (let i = 0; i < 3; i++) await connect(hub, null);
