@@ -175,8 +175,14 @@ export class WsConnection implements Connection, Pulsed {
     return false;
   }
 
+  /** Sends a frame; the answers to frames that came together are one write, and one that comes alone goes in the same turn. */
   #send(frame: Buffer): void {
-    if (!this.#gone && !this.#writeNow(frame)) this.#queue([pieceOf(frame)]);
+    if (this.#gone) return;
+    if (this.#socket.writableCorked === 0) {
+      this.#socket.cork();
+      process.nextTick(uncork, this.#socket);
+    }
+    if (!this.#writeNow(frame)) this.#queue([pieceOf(frame)]);
   }
 
   /** Writes whole frames, unless so much waits before them that they are to wait in the outbox. */
@@ -195,6 +201,10 @@ export class WsConnection implements Connection, Pulsed {
     this.close("slow_consumer");
     return false;
   }
+}
+
+function uncork(socket: Duplex): void {
+  socket.uncork();
 }
 
 function onMessage(this: WebSocket, data: unknown, isBinary: boolean): void {
