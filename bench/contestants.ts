@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import type { ConnectionPlan } from "../src/load/connection.ts";
 import type { Endpoint } from "../src/load/endpoint.ts";
-import { userName } from "../src/load/shot.ts";
+import { nameOf } from "../src/load/shot.ts";
 import { cpuSecondsOf, peakResidentBytesOf, residentBytesOf } from "./process-usage.ts";
 import { ServerProcess } from "./server-process.ts";
 
@@ -32,8 +32,8 @@ export interface Subject {
   close(): Promise<void>;
 }
 
-/** What the names of the users begin with. */
-export const userPrefix = "u";
+/** What the names of the users and topics begin with. */
+export const namePrefix = "u";
 
 const key = "bench-key";
 
@@ -52,10 +52,11 @@ export function startBelfry(env: Record<string, string> = {}): Promise<ServerPro
 
 /** How the n-th client connects to a Belfry. */
 export function belfryConnection(endpoint: Endpoint, index: number): Omit<ConnectionPlan, "compression"> {
-  return { endpoint, path: "/ws", subprotocols: ["belfry.v1", userName(userPrefix, index)], hello: [], greetings: 1 };
+  return { endpoint, path: "/ws", subprotocols: ["belfry.v1", nameOf(namePrefix, index)], hello: [], greetings: 1 };
 }
 
-function belfryContestant(label: string, env: Record<string, string> = {}): Contestant {
+/** Belfry in memory. */
+export function belfryContestant(label: string, env: Record<string, string> = {}): Contestant {
   return {
     label,
     server: "belfry",
@@ -87,7 +88,7 @@ function peer(label: string, options: PeerOptions): Contestant {
       const started = await ServerProcess.start(runtime, [fileOf(`servers/${program}`)], env);
       const connection = (index: number) => ({
         endpoint: started.endpoint,
-        path: `${path}user=${userName(userPrefix, index)}`,
+        path: `${path}user=${nameOf(namePrefix, index)}`,
         subprotocols: [],
         hello,
         greetings,

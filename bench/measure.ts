@@ -1,17 +1,22 @@
 import { Load, type LoadPlan, type LoadReport } from "../src/load/load.ts";
 import type { Phase } from "../src/load/publish-phase.ts";
-import { type Subject, userPrefix } from "./contestants.ts";
+import type { Target } from "../src/load/shot.ts";
+import { namePrefix, type Subject } from "./contestants.ts";
 import { type Figures, NotOffered, type Scale } from "./workload.ts";
 
 /** How long is published before it counts, in s: a server that has just started is still being compiled. */
-const warmUpSeconds = 2;
+export const warmUpSeconds = 2;
 
 /** What a load looks like; the rest is as usual. */
 export interface LoadShape {
   readonly connections: number;
   readonly publishers: number;
   readonly size?: number;
-  readonly to?: "broadcast" | "user";
+  readonly to?: Target;
+  /** Users or topics that take turns. Default: as many as connections. */
+  readonly names?: number;
+  /** See {@link LoadPlan.heardBy}. */
+  readonly heardBy?: LoadPlan["heardBy"];
   readonly burst?: number;
   readonly batch?: number;
   readonly compression?: boolean;
@@ -32,11 +37,12 @@ export interface Measured {
 /** The plan of a load against a server. */
 export function planOf(subject: Subject, shape: LoadShape): LoadPlan {
   const { connections, publishers, size = 128, to = "broadcast", burst = 1, batch = 1 } = shape;
-  const { compression = false, sampleEvery = 101 } = shape;
+  const { names = connections, heardBy, compression = false, sampleEvery = 101 } = shape;
   const { api: endpoint, headers } = subject;
   return {
     audience: { connections, sampleEvery, connection: (index) => ({ ...subject.connection(index), compression }) },
-    publisher: { endpoint, headers, connections: publishers, to, userPrefix, users: connections, size, burst, batch },
+    publisher: { endpoint, headers, connections: publishers, to, namePrefix, names, size, burst, batch },
+    ...(heardBy && { heardBy }),
   };
 }
 

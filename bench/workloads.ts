@@ -5,8 +5,10 @@ import { idleWorkload } from "./workloads/idle.ts";
 import { newcomersWorkload } from "./workloads/newcomers.ts";
 import { pacedWorkload } from "./workloads/paced.ts";
 import { replicasWorkloads } from "./workloads/replicas.ts";
+import { requestsWorkloads } from "./workloads/requests.ts";
 import { responsiveWorkloads } from "./workloads/responsive.ts";
 import { slowWorkloads } from "./workloads/slow.ts";
+import { topicsWorkload } from "./workloads/topics.ts";
 import { usersWorkload } from "./workloads/users.ts";
 
 /** All workloads, in the order they are run in. */
@@ -19,5 +21,7 @@ export const workloads: readonly Workload[] = [
   newcomersWorkload,
   ...slowWorkloads,
   ...replicasWorkloads,
+  topicsWorkload,
+  ...requestsWorkloads,
   ...responsiveWorkloads,
 ];

@@ -15,7 +15,7 @@ async function isReady({ endpoint }: ServerProcess): Promise<boolean> {
 }
 
 /** Belfry on Redis, all on one core: published on the first replica, clients on the others, or on it if it is alone. */
-function onRedis(replicas: number): Contestant {
+export function onRedis(replicas: number): Contestant {
   return {
     label: replicas === 1 ? "Belfry, Redis" : `Belfry, ${replicas} replicas, Redis`,
     server: "belfry",
@@ -55,7 +55,7 @@ function onRedis(replicas: number): Contestant {
 }
 
 /** In s: up to nine processes are compiling their code on one core. */
-const warmUp = 5;
+export const warmUp = 5;
 
 /** What the way over Redis costs a broadcast: published on one replica and delivered by another, against in memory. */
 function broadcastBy(publishers: number): Workload {
@@ -86,7 +86,7 @@ const users: Workload = {
     { key: "accepted", title: "messages/s", unit: "", better: "higher" },
     { key: "p99", title: "p99", unit: "ms", better: "lower" },
   ],
-  contestants: [contestants.belfry, ...[1, 2, 4, 8].map(onRedis)],
+  contestants: [contestants.belfry, ...[1, 2, 4, 8].map((replicas) => onRedis(replicas))],
   run: async (subject, scale) => {
     const shape = {
       connections: scale.connections(1000),

@@ -16,9 +16,13 @@ export interface Sweepable {
 const minSliceMs = 1;
 const maxSliceMs = 20;
 
+/** Streams with something to deliver beyond which a slice takes the most time. */
+const manyStreams = 256;
+
 /**
  * Gives all streams that have something to deliver their turns: a slice of time in each turn of the event loop, as long as
- * everything else in that turn took, so that neither deliveries nor what brings them falls behind.
+ * everything else in that turn took, so that neither deliveries nor what brings them falls behind. What waits in one stream
+ * is written together, and costs the less the longer it waits; what waits in many does not, so these are given more.
  */
 export class Sweeper {
   readonly #due = new Fifo<Sweepable>();
@@ -48,7 +52,8 @@ export class Sweeper {
     // Whoever waits for the same, as answers do, goes before a slice.
     await undefined;
     const nowMs = performance.now();
-    const untilMs = nowMs + Math.min(maxSliceMs, Math.max(minSliceMs, nowMs - this.#scheduledMs));
+    const elseMs = this.#due.length > manyStreams ? maxSliceMs : nowMs - this.#scheduledMs;
+    const untilMs = nowMs + Math.min(maxSliceMs, Math.max(minSliceMs, elseMs));
     do {
       const stream = this.#due.shift();
       if (stream?.sweep(untilMs)) this.#due.push(stream);

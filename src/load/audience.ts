@@ -6,6 +6,9 @@ import { Tally } from "./tally.ts";
 /** Handshakes under way at once. */
 const maxHandshakes = 128;
 
+/** Connections that wait for what they have asked for at once. */
+const maxAsking = 128;
+
 /** How often is looked whether all has come, in ms. */
 const lookMs = 5;
 
@@ -63,6 +66,21 @@ export class Audience {
       }
     };
     await Promise.all(Array.from({ length: Math.min(count, atOnce) }, connectOn));
+  }
+
+  /**
+   * Lets connections send texts, and resolves when each has been sent as many messages since.
+   *
+   * @param texts of the n-th
+   * @param from index of the first
+   * @param to index behind the last
+   */
+  async ask(texts: (index: number) => readonly string[], from: number, to: number): Promise<void> {
+    let next = from;
+    const askOn = async (): Promise<void> => {
+      for (let index = next++; index < to; index = next++) await this.#connections[index]?.ask(texts(index));
+    };
+    await Promise.all(Array.from({ length: maxAsking }, askOn));
   }
 
   /** Connections that were opened. */

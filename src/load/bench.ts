@@ -4,7 +4,7 @@ import { describeLoad, jsonOf } from "./bench-report.ts";
 import { type Endpoint, findEndpoint } from "./endpoint.ts";
 import { checkFileLimit } from "./file-limit.ts";
 import { Load, type LoadPlan, type LoadReport } from "./load.ts";
-import { userName } from "./shot.ts";
+import { nameOf } from "./shot.ts";
 
 /** Messages where neither their number nor a time is asked for. */
 const defaultMessages = 1000;
@@ -60,11 +60,11 @@ async function load(options: BenchOptions, plan: LoadPlan, progress: Progress): 
 function planOf(options: BenchOptions, server: Endpoint, api: Endpoint): LoadPlan {
   const { connections, publishers, size, to, burst, batch, apiKey, compression = false } = options;
   // Users that nobody else has, and no run before.
-  const userPrefix = `bench-${randomBytes(4).toString("hex")}-`;
+  const namePrefix = `bench-${randomBytes(4).toString("hex")}-`;
   const connection = (index: number) => ({
     endpoint: server,
     path: "/ws",
-    subprotocols: ["belfry.v1", userName(userPrefix, index)],
+    subprotocols: ["belfry.v1", nameOf(namePrefix, index)],
     compression,
     hello: [],
     greetings: 1,
@@ -77,8 +77,8 @@ function planOf(options: BenchOptions, server: Endpoint, api: Endpoint): LoadPla
       connections: publishers,
       headers,
       to,
-      userPrefix,
-      users: connections,
+      namePrefix,
+      names: connections,
       size,
       burst,
       batch,

@@ -28,12 +28,15 @@ export class Connection {
   readonly #plan: ConnectionPlan;
   readonly #tally: Tally;
   readonly #socket: Socket;
-  readonly #ready = Promise.withResolvers<void>();
+  /** Resolves when it is open and the server has greeted; rejects when that does not come about. */
+  readonly ready: Promise<void>;
   /** Messages that do not count: greetings, and those before the last reset. */
   #before: number;
   #messages = 0;
   #isOpen = false;
-  #isReady = false;
+  #awaited = Promise.withResolvers<void>();
+  /** Number of messages with which that is there; Infinity: it is, and nothing is awaited. */
+  #awaitedAt: number;
   #isLeft = false;
   /** Bytes of the message under way that did not come yet, and whether it counts when they have. */
   #missing = 0;
@@ -44,7 +47,8 @@ export class Connection {
   constructor(plan: ConnectionPlan, tally: Tally) {
     this.#plan = plan;
     this.#tally = tally;
-    this.#before = plan.greetings;
+    this.#before = this.#awaitedAt = plan.greetings;
+    this.ready = this.#awaited.promise;
     const onread = {
       buffer: readBuffer,
       callback: (length: number): boolean => {
@@ -59,14 +63,17 @@ export class Connection {
     this.#socket.on("close", () => this.#closed());
   }
 
-  /** Resolves when it is open and the server has greeted; rejects when that does not come about. */
-  get ready(): Promise<void> {
-    return this.#ready.promise;
-  }
-
   /** Messages since the greetings or the last reset. */
   get messages(): number {
     return Math.max(0, this.#messages - this.#before);
+  }
+
+  /** Sends texts, and resolves when the server has sent as many messages since. One call at a time, and not before it is ready. */
+  ask(texts: readonly string[]): Promise<void> {
+    this.#awaited = Promise.withResolvers();
+    this.#awaitedAt = this.#messages + texts.length;
+    this.#sendAll(texts);
+    return this.#awaited.promise;
   }
 
   /** Forgets the messages so far. */
@@ -109,7 +116,9 @@ export class Connection {
     const read = this.#readFrames(bytes, from, end);
     if (read < end) this.#rest = Buffer.from(bytes.subarray(read, end));
     this.#tally.count(this.messages - before);
-    if (!this.#isReady && this.#messages >= this.#plan.greetings) this.#becomeReady();
+    if (this.#messages < this.#awaitedAt) return;
+    this.#awaitedAt = Number.POSITIVE_INFINITY;
+    this.#awaited.resolve();
   }
 
   /** Reads the answer to the handshake and returns where it ends; undefined when it is not all there, or refuses. */
@@ -127,8 +136,7 @@ export class Connection {
       return undefined;
     }
     this.#isOpen = true;
-    for (const text of this.#plan.hello) this.#send(opcodes.text, Buffer.from(text));
-    if (this.#plan.greetings === 0) this.#becomeReady();
+    this.#sendAll(this.#plan.hello);
     return head + 4;
   }
 
@@ -188,6 +196,12 @@ export class Connection {
     }
   }
 
+  #sendAll(texts: readonly string[]): void {
+    this.#socket.cork();
+    for (const text of texts) this.#send(opcodes.text, Buffer.from(text));
+    this.#socket.uncork();
+  }
+
   #send(opcode: number, payload: Buffer): void {
     // RFC 6455 section 5.3: what a client sends is masked.
     const mask = randomBytes(4);
@@ -195,19 +209,16 @@ export class Connection {
     this.#socket.write(Buffer.concat([Buffer.from([0x80 | opcode, 0x80 | payload.length]), mask, masked]));
   }
 
-  #becomeReady(): void {
-    this.#isReady = true;
-    this.#ready.resolve();
-  }
-
   #fail(error: Error): void {
-    this.#ready.reject(error);
+    this.#awaited.reject(error);
     this.#socket.destroy();
   }
 
   #closed(): void {
     if (this.#isLeft) return;
     this.closeCode ??= 1006;
-    this.#ready.reject(this.#socket.errored ?? new Error(`the server closed a new connection with ${this.closeCode}`));
+    this.#awaited.reject(
+      this.#socket.errored ?? new Error(`the server closed a new connection with ${this.closeCode}`),
+    );
   }
 }

@@ -9,6 +9,8 @@ import type { PublishPlan } from "./publishing.ts";
 export interface LoadPlan {
   readonly audience: AudiencePlan;
   readonly publisher: PublishPlan;
+  /** Indexes of the users or topics that the n-th connection hears. Default: the n-th, or every broadcast. */
+  readonly heardBy?: (index: number) => readonly number[];
 }
 
 /** What came of a phase. */
@@ -74,8 +76,10 @@ export class Load {
     audience.reset();
     publisher.acceptedOf.fill(0);
     const published = await publisher.run(phase);
-    const toEach = this.#plan.publisher.to === "broadcast";
-    const { lost, extra } = await audience.settle((index) => publisher.acceptedOf[toEach ? 0 : index] ?? 0);
+    const isToAll = this.#plan.publisher.to === "broadcast";
+    const { heardBy = (index: number) => [isToAll ? 0 : index] } = this.#plan;
+    const expected = (index: number) => heardBy(index).reduce((sum, n) => sum + (publisher.acceptedOf[n] ?? 0), 0);
+    const { lost, extra } = await audience.settle(expected);
     const { tally } = audience;
     const { startNs, endNs, latency, ...counts } = published;
     const seconds = (Math.max(tally.lastNs, endNs) - startNs) / 1e9;

@@ -21,8 +21,8 @@ export interface Answer {
   readonly status: number;
   /** From when the request was sent, or should have been, in ns. */
   readonly latencyNs: number;
-  /** Index of the user of its first message. */
-  readonly user: number;
+  /** Index of the user or topic of its first message. */
+  readonly index: number;
   /** What it says; empty unless the request was a batch. */
   readonly body: string;
 }
@@ -34,7 +34,7 @@ export class PublisherConnection {
   readonly #shot: Shot;
   #socket: Socket | undefined;
   #sentNs = 0;
-  #user = 0;
+  #index = 0;
   #waiting = 0;
 
   constructor(plan: ShotPlan, events: PublisherEvents) {
@@ -62,12 +62,12 @@ export class PublisherConnection {
    *
    * @param sentNs when it is sent, or should have been
    */
-  fire(sentNs: number, number: number, user: number): void {
+  fire(sentNs: number, number: number, index: number): void {
     const socket = this.#socket ?? this.#open();
     this.#sentNs = sentNs;
-    this.#user = user;
+    this.#index = index;
     this.#waiting = this.#plan.burst;
-    this.#shot.stamp(sentNs, number, user);
+    this.#shot.stamp(sentNs, number, index);
     // The bytes may be written later, but before they are answered, and so before they change.
     socket.write(this.#shot.bytes);
   }
@@ -100,10 +100,10 @@ export class PublisherConnection {
 
   #answered(status: number, bytes: Buffer, from: number, to: number): void {
     if (this.#waiting === 0) return;
-    const user = this.#user + (this.#plan.burst - this.#waiting) * this.#plan.batch;
+    const index = this.#index + (this.#plan.burst - this.#waiting) * this.#plan.batch;
     const body = this.#plan.batch > 1 ? bytes.toString("utf8", from, to) : "";
     this.#waiting--;
-    this.#events.answered({ status, latencyNs: nowNs() - this.#sentNs, user, body });
+    this.#events.answered({ status, latencyNs: nowNs() - this.#sentNs, index, body });
     if (this.#waiting === 0) this.#events.free(this);
   }
 

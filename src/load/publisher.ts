@@ -21,7 +21,7 @@ export type FromPublisher =
 
 /** Publishes from a thread of its own. */
 export class Publisher {
-  /** Messages that the server took, of each user, or in the first place for broadcasts; shared with the thread. */
+  /** Messages that the server took, by each name, or in the first place for broadcasts; shared with the thread. */
   readonly acceptedOf: Uint32Array;
   readonly #worker: Worker;
 
@@ -32,7 +32,7 @@ export class Publisher {
 
   /** Starts the thread and connects; rejects when that fails. */
   static async start(plan: PublishPlan): Promise<Publisher> {
-    const places = plan.to === "user" ? plan.users : 1;
+    const places = plan.to === "broadcast" ? 1 : plan.names;
     const acceptedOf = new Uint32Array(new SharedArrayBuffer(places * Uint32Array.BYTES_PER_ELEMENT));
     // Built or not, the thread's file stands beside this one.
     const file = new URL(`./publisher-thread${extname(import.meta.url)}`, import.meta.url);

@@ -28,7 +28,7 @@ export class Publishing {
   /** Number of the next message, over all phases. */
   #number = 0;
 
-  /** @param acceptedOf where accepted messages are counted: for each user, or in the first place for broadcasts */
+  /** @param acceptedOf where accepted messages are counted: for each name, or in the first place for broadcasts */
   constructor(plan: PublishPlan, acceptedOf: Uint32Array) {
     this.#plan = plan;
     this.#acceptedOf = acceptedOf;
@@ -88,21 +88,21 @@ export class Publishing {
         return;
       }
       phase.sent();
-      this.#free.shift()?.fire(dueNs, this.#number, this.#number % this.#plan.users);
+      this.#free.shift()?.fire(dueNs, this.#number, this.#number % this.#plan.names);
       this.#number += this.#plan.burst * this.#plan.batch;
     }
     if (phase.isOver && this.#free.length === this.#connections.length) phase.end();
   }
 
-  #answered({ status, latencyNs, user, body }: Answer): void {
-    const { batch, to, users } = this.#plan;
+  #answered({ status, latencyNs, index, body }: Answer): void {
+    const { batch, to, names } = this.#plan;
     const isSuccess = status >= 200 && status < 300;
     const results = isSuccess && batch > 1 ? (JSON.parse(body) as BatchAnswer).results : undefined;
     let accepted = 0;
     for (let i = 0; i < batch; i++) {
       if (!isSuccess || (results && results[i]?.error !== undefined)) continue;
       accepted++;
-      const slot = to === "user" ? (user + i) % users : 0;
+      const slot = to === "broadcast" ? 0 : (index + i) % names;
       this.#acceptedOf[slot] = (this.#acceptedOf[slot] ?? 0) + 1;
     }
     this.#phase?.answered(status, latencyNs, accepted, batch - accepted);

@@ -2,12 +2,15 @@ import { writeDigits } from "./digits.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { payloadOf, stampPayload } from "./payload.ts";
 
-/** Digits of a user's index in the name; there are at most a million users. */
-const userWidth = 6;
+/** Whom messages go to: everyone, one user each, the subscribers of one topic each, or one user each, who is to reply. */
+export type Target = "broadcast" | "user" | "topic" | "request";
 
-/** Name of a user of the load. */
-export function userName(prefix: string, index: number): string {
-  return prefix + String(index).padStart(userWidth, "0");
+/** Digits of an index in a name; there are at most a million users or topics. */
+const nameWidth = 6;
+
+/** Name of a user or a topic of the load. */
+export function nameOf(prefix: string, index: number): string {
+  return prefix + String(index).padStart(nameWidth, "0");
 }
 
 /** What the requests look like. */
@@ -15,33 +18,33 @@ export interface ShotPlan {
   readonly endpoint: Endpoint;
   /** Header fields beside those that every request has. */
   readonly headers: Readonly<Record<string, string>>;
-  readonly to: "broadcast" | "user";
-  /** What the names of the users begin with. */
-  readonly userPrefix: string;
-  /** How many users take turns. */
-  readonly users: number;
+  readonly to: Target;
+  /** What the names of the users or topics begin with. */
+  readonly namePrefix: string;
+  /** How many users or topics take turns. */
+  readonly names: number;
   /** Bytes of a message's data. */
   readonly size: number;
   /** Requests in one write. */
   readonly burst: number;
-  /** Messages in a request, by `POST /batch`; 1: each in a request of its own. */
+  /** Messages in a request, by `POST /batch`, which knows no requests to users; 1: each in a request of its own. */
   readonly batch: number;
 }
 
-/** The requests that go out in one write, made once; only times, numbers and users are written anew. */
+/** The requests that go out in one write, made once; only times, numbers and names are written anew. */
 export class Shot {
   readonly bytes: Buffer;
-  readonly #users: number;
+  readonly #names: number;
   readonly #payloadsAt: readonly number[];
-  readonly #usersAt: readonly number[];
+  readonly #namesAt: readonly number[];
 
   constructor(plan: ShotPlan) {
     const request = requestOf(plan);
     this.bytes = Buffer.from(request.repeat(plan.burst));
-    this.#users = plan.users;
+    this.#names = plan.names;
     this.#payloadsAt = placesOf(this.bytes, payloadOf(plan.size), 0);
-    const user = userName(plan.userPrefix, 0);
-    this.#usersAt = plan.to === "user" ? placesOf(this.bytes, user, user.length - userWidth) : [];
+    const name = nameOf(plan.namePrefix, 0);
+    this.#namesAt = plan.to === "broadcast" ? [] : placesOf(this.bytes, name, name.length - nameWidth);
   }
 
   /** How many messages there are in it. */
@@ -54,22 +57,26 @@ export class Shot {
    *
    * @param timeNs when it is sent, or should be
    * @param number of its first message
-   * @param user index of the first message's user; the others follow
+   * @param index of the first message's user or topic; the others follow
    */
-  stamp(timeNs: number, number: number, user: number): void {
-    for (const [index, at] of this.#payloadsAt.entries()) stampPayload(this.bytes, at, timeNs, number + index);
-    for (const [index, at] of this.#usersAt.entries()) {
-      writeDigits(this.bytes, at, userWidth, (user + index) % this.#users);
+  stamp(timeNs: number, number: number, index: number): void {
+    for (const [n, at] of this.#payloadsAt.entries()) stampPayload(this.bytes, at, timeNs, number + n);
+    for (const [n, at] of this.#namesAt.entries()) {
+      writeDigits(this.bytes, at, nameWidth, (index + n) % this.#names);
     }
   }
 }
 
 function requestOf(plan: ShotPlan): string {
   const data = payloadOf(plan.size);
-  const user = userName(plan.userPrefix, 0);
-  const to = plan.to === "broadcast" ? '"broadcast"' : `{"user":"${user}"}`;
-  const message = `{"to":${to},"data":${data}}`;
-  const single = plan.to === "broadcast" ? "/broadcast" : `/users/${user}/messages`;
+  const name = nameOf(plan.namePrefix, 0);
+  const message = `{"to":${plan.to === "broadcast" ? '"broadcast"' : `{"${plan.to}":"${name}"}`},"data":${data}}`;
+  const single = {
+    broadcast: "/broadcast",
+    user: `/users/${name}/messages`,
+    topic: `/topics/${name}/messages`,
+    request: `/users/${name}/requests`,
+  }[plan.to];
   const [path, body] =
     plan.batch > 1
       ? ["/batch", `{"messages":[${Array.from({ length: plan.batch }, () => message).join(",")}]}`]

@@ -18,6 +18,7 @@ export class WsConnection extends ClientConnection {
   readonly transport = "ws";
   lastSeenMs = performance.now();
   readonly #ws: ConnectionSocket;
+  readonly #socket: Duplex;
   /** One of the functions of all connections, so that what it makes is shared. */
   readonly #encode: typeof messageFrames;
   /** A ping waits for its pong. */
@@ -33,6 +34,7 @@ export class WsConnection extends ClientConnection {
   ) {
     super(socket, credentials, remote, context);
     this.#ws = ws;
+    this.#socket = socket;
     this.#encode = ws.extensions === "" ? messageFrames : compressedMessageFrames;
     ws.connection = this;
     ws.on("message", onMessage);
@@ -46,7 +48,13 @@ export class WsConnection extends ClientConnection {
     this.write(jsonFrame(this.welcomeFrame(welcome)));
   }
 
+  /** The answers to frames that came together are one write; one that comes alone goes in the same turn. */
   send(frame: ServerFrame): void {
+    if (this.gone) return;
+    if (this.#socket.writableCorked === 0) {
+      this.#socket.cork();
+      process.nextTick(uncork, this.#socket);
+    }
     this.write(jsonFrame(frame));
   }
 
@@ -104,6 +112,10 @@ export class WsConnection extends ClientConnection {
   protected hangUp(code: number, reason: string): void {
     this.#ws.close(code, closeReason(reason));
   }
+}
+
+function uncork(socket: Duplex): void {
+  socket.uncork();
 }
 
 function onMessage(this: WebSocket, data: unknown, isBinary: boolean): void {

@@ -29,6 +29,8 @@ export class SlowOutlet extends Writable {
 
   /** Takes everything, also what is written meanwhile. */
   async takeAll(): Promise<void> {
+    // What is gathered in this turn is written at its end.
+    await settled();
     while (await this.take());
   }
 }

@@ -1,14 +1,14 @@
 import { describe, expect, it } from "vitest";
 import { nowNs } from "../../../src/load/clock.ts";
 import { minPayloadBytes, sentAtNs } from "../../../src/load/payload.ts";
-import { Shot, type ShotPlan, userName } from "../../../src/load/shot.ts";
+import { nameOf, Shot, type ShotPlan } from "../../../src/load/shot.ts";
 
 const plan: ShotPlan = {
   endpoint: { address: "127.0.0.1", port: 1, host: "h:1" },
   headers: { Authorization: "Bearer k" },
   to: "broadcast",
-  userPrefix: "u-",
-  users: 3,
+  namePrefix: "u-",
+  names: 3,
   size: 128,
   burst: 1,
   batch: 1,
@@ -52,10 +52,19 @@ describe("Shot", () => {
     expect(sentAtNs(shot.bytes, 0, shot.bytes.indexOf("sentAt") + 10)).toBeUndefined();
   });
 
+  it.each([
+    ["topic" as const, "/topics/u-000001/messages"],
+    ["request" as const, "/users/u-000001/requests"],
+  ])("reaches a %s by its path", (to, path) => {
+    const shot = new Shot({ ...plan, to });
+    shot.stamp(0, 7, 1);
+    expect(requestsOf(shot).map(({ line }) => line)).toEqual([`POST ${path} HTTP/1.1`]);
+  });
+
   it("sends each request of a burst to the next user, and begins again behind the last", () => {
     const shot = new Shot({ ...plan, to: "user", burst: 4 });
     shot.stamp(0, 7, 2);
-    const paths = [2, 0, 1, 2].map((user) => `POST /users/${userName("u-", user)}/messages HTTP/1.1`);
+    const paths = [2, 0, 1, 2].map((user) => `POST /users/${nameOf("u-", user)}/messages HTTP/1.1`);
     const requests = requestsOf(shot);
     expect(requests.map(({ line }) => line)).toEqual(paths);
     expect(requests.map(({ body }) => Number((JSON.parse(body) as Message).data.number))).toEqual([7, 8, 9, 10]);
@@ -67,7 +76,7 @@ describe("Shot", () => {
     const [{ line, body } = { line: "", body: "{}" }] = requestsOf(shot);
     expect(line).toBe("POST /batch HTTP/1.1");
     const { messages } = JSON.parse(body) as { messages: Message[] };
-    expect(messages.map(({ to }) => to?.user)).toEqual([1, 2, 0, 1].map((user) => userName("u-", user)));
+    expect(messages.map(({ to }) => to?.user)).toEqual([1, 2, 0, 1].map((user) => nameOf("u-", user)));
     expect(shot.messages).toBe(4);
   });
 

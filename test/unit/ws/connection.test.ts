@@ -171,6 +171,14 @@ describe("the send buffer", () => {
 });
 
 describe("frames of the client", () => {
+  it("writes the answers to frames that came together at once", async () => {
+    const { receive, socket } = connect();
+    const writev = vi.spyOn(socket, "_writev");
+    for (let n = 0; n < 3; n++) receive('{"type":"hello"}');
+    await settled();
+    expect(writev.mock.calls.map(([chunks]) => chunks.length)).toEqual([3]);
+  });
+
   it("are passed on when they are well formed, and answered with what came of it", async () => {
     const { onFrame, connection, read, receive } = connect();
     receive('{"type":"ack","id":"b-e1-1"}');
