@@ -74,7 +74,12 @@ async function subscribe(
   if (given !== undefined && since === undefined) {
     return frameError("malformed", "since: expected the id of a stored message of the topic, or earliest", ref);
   }
-  const authorize = () => topicAccess.authorize(connection, topic);
+  // Nothing says that a newer token was taken, so a client cannot wait for it: what it sends next is for that token.
+  const renewed = renewals.get(connection)?.checked;
+  const authorize = async () => {
+    await renewed;
+    return topicAccess.authorize(connection, topic);
+  };
   try {
     await hub.topics.subscribe(connection, { topic, sinceIn: () => since, ref, authorize });
     return undefined;
@@ -147,25 +152,45 @@ async function takeMessage(
   return isTold ? undefined : frameError("failed", "too many messages wait for the backend", ref);
 }
 
-/** How many `auth` frames a connection has sent, and which of them it lives by; 0: none. */
-const renewals = new WeakMap<Connection, { sent: number; taken: number }>();
+/** The `auth` frames of a connection. */
+interface Renewals {
+  sent: number;
+  /** By which of them it lives; 0: none. */
+  taken: number;
+  /** Resolves when all that were sent are checked; never rejects. */
+  checked: Promise<unknown>;
+}
+
+const renewals = new WeakMap<Connection, Renewals>();
 
 /** Credentials that are not taken change nothing: the connection lives as long as those that it has. */
-async function renew(
+function renew(
+  frame: Extract<ClientFrame, { type: "auth" }>,
+  connection: Connection,
+  authenticator: Authenticator,
+  context: FrameContext,
+): Promise<ErrorFrame | undefined> {
+  const own = renewals.get(connection) ?? { sent: 0, taken: 0, checked: Promise.resolve() };
+  renewals.set(connection, own);
+  const check = checkRenewal(frame, connection, own, authenticator, context);
+  own.checked = Promise.all([own.checked, check]);
+  return check;
+}
+
+async function checkRenewal(
   { token, ref }: Extract<ClientFrame, { type: "auth" }>,
   connection: Connection,
+  own: Renewals,
   authenticator: Authenticator,
   { hub, log }: FrameContext,
 ): Promise<ErrorFrame | undefined> {
-  const counts = renewals.get(connection) ?? { sent: 0, taken: 0 };
-  renewals.set(connection, counts);
-  const number = ++counts.sent;
+  const number = ++own.sent;
   try {
     const credentials = await authenticator.authenticate(token);
     // Checks overtake each other; what was sent before the token that is taken already has nothing to say any more.
-    if (number < counts.taken) return undefined;
+    if (number < own.taken) return undefined;
     hub.renew(connection, credentials);
-    counts.taken = number;
+    own.taken = number;
     return undefined;
   } catch (thrown) {
     return frameErrorOf(thrown, ref, connection, log);

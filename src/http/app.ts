@@ -20,9 +20,14 @@ export function createHttpApp(context: EndpointContext, routes: readonly Route[]
         serve(context, request, response, route, request.params as Record<string, string>),
       );
     }
-    const allow = methods.flatMap(({ method }) => (method === "get" ? ["GET", "HEAD"] : [method.toUpperCase()]));
+    const allow = methods.flatMap(({ method, head }) =>
+      method === "get" && head !== false ? ["GET", "HEAD"] : [method.toUpperCase()],
+    );
     const refusal = new BelfryError("method_not_allowed", `this path takes ${allow.join(", ")}`, { allow });
-    served.all((request: Request, response: Response) => serve(context, request, response, refusal));
+    const refuse = (request: Request, response: Response) => serve(context, request, response, refusal);
+    // Else express would give HEAD to what takes GET.
+    if (!allow.includes("HEAD")) served.head(refuse);
+    served.all(refuse);
   }
   app.use(router);
   if (passOn) return app;

@@ -40,6 +40,8 @@ export interface Route {
   readonly summary: string;
   /** Right that an API key needs; undefined: open to everyone. */
   readonly right?: Right;
+  /** False: a GET route whose answer never ends by itself, so that HEAD is refused. Default: HEAD is answered as GET is. */
+  readonly head?: false;
   /** Headers that let pages of an origin read the answer, refusals too. Default: none, so that only pages of our own can. */
   readonly cors?: (origin: string | undefined) => Readonly<Record<string, string>>;
   /** Query parameters, all of them texts. Default: none, and whatever is given is ignored. */

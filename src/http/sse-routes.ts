@@ -30,6 +30,7 @@ export function sseRoutes(sse: Sse, maxPayloadBytes: number): Route[] {
     {
       method: "get",
       path: ssePath,
+      head: false,
       summary: "Stream events to a client, as a WebSocket would bring frames.",
       cors,
       answer: { status: 200, description: "A text/event-stream that ends when the connection does." },

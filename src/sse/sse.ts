@@ -82,9 +82,6 @@ export class Sse {
    */
   async open(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
-      if (request.method !== "GET") {
-        throw new BelfryError("method_not_allowed", "a stream is read by GET", { allow: ["GET", "OPTIONS"] });
-      }
       if (Number(request.headers["content-length"] ?? 0) > 0 || request.headers["transfer-encoding"] !== undefined) {
         // What is not read of it would hide that the client has gone.
         throw new BelfryError("malformed", "a stream is asked for without a body");

@@ -236,6 +236,19 @@ describe("topics", () => {
     expect(await subscribe(client, "c")).toMatchObject({ code: "forbidden" });
   });
 
+  it("are allowed by a newer token from the frame behind it on, which need not wait since nothing says that it was taken", async () => {
+    const { port } = await startService({ authMode: "jwt", jwtSecret: secret });
+    const claims = { sub: "alice", exp: nowSeconds() + 60 };
+    const client = await TestClient.welcomed(port, ["belfry.v1", await sign({ ...claims, topics: ["a"] })]);
+    const newer = await sign({ ...claims, topics: ["b"] });
+    client.send({ type: "auth", token: newer });
+    client.send({ type: "subscribe", topic: "b", ref: 1 });
+    client.send({ type: "subscribe", topic: "a", ref: 2 });
+    const answers = await client.take(2);
+    expect(answers).toContainEqual(expect.objectContaining({ type: "subscribed", topic: "b", ref: 1 }));
+    expect(answers).toContainEqual(expect.objectContaining({ type: "error", code: "forbidden", ref: 2 }));
+  });
+
   it("that are public are all that anonymous clients may subscribe to", async () => {
     const { port } = await startService({ allowAnonymous: true, publicTopics: ["open"] });
     const client = await TestClient.welcomed(port);
