@@ -176,3 +176,14 @@ describe("example:chat", () => {
     expect(await linesOf(page)).toEqual(["Ada joined"]);
   });
 });
+
+describe("example:tunnel", () => {
+  test("brings what the gateway is asked to a server that nobody can connect to", async () => {
+    const { url } = await startExample("tunnel");
+    await until(async () => (await fetch(url)).ok);
+    const post = await fetch(`${url}/hello?a=b`, { method: "POST", body: "some body" });
+    expect(await post.json()).toMatchObject({ method: "POST", path: "/hello?a=b", bytes: 9 });
+    const large = await fetch(`${url}/large`);
+    expect((await large.arrayBuffer()).byteLength).toBe(1600 * 65_536);
+  });
+});
