@@ -4,7 +4,6 @@ import { BelfryError } from "../errors.ts";
 import type { RedisHost, RedisTarget } from "../redis-url.ts";
 import {
   ackedScript,
-  addTopicScript,
   claimScript,
   historyScript,
   type PublishCommand,
@@ -13,9 +12,9 @@ import {
   publishScript,
   releaseScript,
   remindScript,
-  removeTopicScript,
   takeDueScript,
 } from "./redis-scripts.ts";
+import { addTopicScript, removeTopicScript } from "./redis-topic-scripts.ts";
 
 export { ReplyError };
 
