@@ -6,14 +6,14 @@ import { TestClient } from "../support/test-client.ts";
 
 test("lets go of a connection that a listener of connect closes", async () => {
   const terminate = vi.spyOn(WsConnection.prototype, "terminate");
-  const { belfry, port } = await startService({ pingIntervalMs: 20, pongTimeoutMs: 20 });
+  const { belfry, port } = await startService({ pingIntervalMs: 100, pongTimeoutMs: 200 });
   belfry.on("connect", (client) => client.user === "mallory" && client.disconnect("not you"));
   const mallory = await TestClient.open(port, "mallory");
   expect(await mallory.closed).toEqual({ code: 4403, reason: "not you" });
 
-  // By alice's fifth ping whoever has been silent since is overdue.
+  // By alice's seventh ping whoever has been silent since is overdue.
   const alice = await TestClient.welcomed(port, "alice");
-  for (let pings = 0; pings < 5; pings++) await once(alice.ws, "ping");
+  for (let pings = 0; pings < 7; pings++) await once(alice.ws, "ping");
 
   expect(terminate).not.toHaveBeenCalled();
 });
