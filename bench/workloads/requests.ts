@@ -91,56 +91,50 @@ const times = 6;
 /** How long it may take until all requests are with the clients, in ms: theirs ends after 10 s. */
 const maxComingMs = 9000;
 
-/** 10,000 requests that are all open at the same time, again and again: what is left of them afterwards. */
+/** Timers of the server's process, as its metrics count them; one that has none does not name them. */
+async function timersOf({ api }: Subject): Promise<number> {
+  const text = await (await fetch(`http://${api.host}/metrics`)).text();
+  return Number(/^nodejs_active_resources\{type="Timeout"\} (\d+)$/m.exec(text)?.[1] ?? 0);
+}
+
+/** 10,000 requests that are all open at the same time, again and again: what they take, and whether their timers end. */
 const allOpen: Workload = {
   name: "requests-open",
   title: "10,000 requests that wait at the same time, answered when all are there, six times over",
-  about: "Memory and timers before, and after the first and the last time, of which nothing is left.",
+  about: "Timers of the process while all are open and when all are answered; memory before, and the most there was.",
   columns: [
     { key: "answered", title: "requests/s", unit: "", better: "higher" },
+    { key: "timers", title: "timers, all open", unit: "", better: "lower" },
+    { key: "timersAfter", title: "timers afterwards", unit: "", better: "lower" },
     { key: "before", title: "memory before", unit: "MB", better: "lower" },
-    { key: "open", title: "all open", unit: "MB", better: "lower" },
-    { key: "first", title: "after the first", unit: "MB", better: "lower" },
-    { key: "last", title: "after the last", unit: "MB", better: "lower" },
-    { key: "timers", title: "timers more than before", unit: "", better: "lower" },
+    { key: "peak", title: "peak memory", unit: "MB", better: "lower" },
   ],
   contestants: [contestants.belfry],
   run: (subject, scale) => {
     const users = scale.connections(userCount);
     return withAskers(subject, { users, askers: users, burst }, async (publisher, answering) => {
       const before = subject.residentBytes();
-      const timers = await timersOf(subject);
-      const after: number[] = [];
-      let [seconds, open, refused] = [0, 0, 0];
+      let [seconds, timers, refused] = [0, 0, 0];
       for (let time = 0; time < times; time++) {
         answering.hold();
         const asked = publisher.run({ messages: users * burst });
-        await until("all requests are open", async () => answering.held === users * burst, maxComingMs);
-        open = Math.max(open, subject.residentBytes());
+        await until("all requests are open", () => answering.held === users * burst, maxComingMs);
+        if (time === times - 1) timers = await timersOf(subject);
         answering.release();
         const report = await asked;
         seconds += secondsOf(report);
         refused += failuresOf(report).refused;
-        after.push(subject.residentBytes());
       }
-      const megabytes = (bytes = Number.NaN) => bytes / 2 ** 20;
       const values = {
         answered: (users * burst * times) / seconds,
-        before: megabytes(before),
-        open: megabytes(open),
-        first: megabytes(after[0]),
-        last: megabytes(after.at(-1)),
-        timers: (await timersOf(subject)) - timers,
+        timers,
+        timersAfter: await timersOf(subject),
+        before: before / 2 ** 20,
+        peak: subject.peakResidentBytes() / 2 ** 20,
       };
       return { values, lost: 0, refused };
     });
   },
 };
-
-/** Timers of the server's process, as its metrics count them. */
-async function timersOf({ api }: Subject): Promise<number> {
-  const text = await (await fetch(`http://${api.host}/metrics`)).text();
-  return Number(/^nodejs_active_resources\{type="Timeout"\} (\d+)$/m.exec(text)?.[1] ?? 0);
-}
 
 export const requestsWorkloads = [roundTrips, allOpen];

@@ -143,11 +143,12 @@ export class FanOut<S extends Seat = Receiver> implements Sweepable, MessageSour
   sweep(untilMs: number): boolean {
     this.#pass ??= this.#begin();
     const pass = this.#pass;
+    const isFirst = this.#options.sweeper.isFirst(pass.last);
     let written = 0;
     for (let n = 1; pass.next < pass.seats.length; n++) {
       const seat = pass.seats[pass.next] as Seat;
       const { member } = seat;
-      if (this.#isAllOwed(seat, pass)) {
+      if (this.#isAllOwed(seat, pass, isFirst)) {
         member.handed = pass.last;
         if (member.connection.deliver(pass.delivery)) written++;
       } else if (!this.#handOwed(member, pass.last)) {
@@ -183,9 +184,14 @@ export class FanOut<S extends Seat = Receiver> implements Sweepable, MessageSour
     return { messages, bytes, last };
   }
 
-  /** True when the member is to be handed the messages of the pass, all of them, and nothing else: nearly always. */
-  #isAllOwed({ member, joined }: Seat, { first, last }: Pass): boolean {
+  /**
+   * True when the member is to be handed the messages of the pass, all of them, and nothing else: nearly always.
+   *
+   * @param isFirst no other stream has anything older; then not each of the member's, maybe hundreds, must be looked at
+   */
+  #isAllOwed({ member, joined }: Seat, { first, last }: Pass, isFirst: boolean): boolean {
     if (joined >= first || member.handed >= first) return false;
+    if (isFirst) return true;
     for (const { source } of member.seats) if (source !== this && source.hasBefore(last)) return false;
     return true;
   }

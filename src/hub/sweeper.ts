@@ -10,6 +10,8 @@ export interface Sweepable {
    * @returns true when there is more to do
    */
   sweep(untilMs: number): boolean;
+  /** True when a message before the given number is on its way to anybody. */
+  hasBefore(number: number): boolean;
 }
 
 /** Least and most time for deliveries in one turn of the event loop, in ms. */
@@ -26,6 +28,8 @@ const manyStreams = 256;
  */
 export class Sweeper {
   readonly #due = new Fifo<Sweepable>();
+  /** Those of them that had a turn already, and may have something older than those that stand before them. */
+  readonly #again = new Set<Sweepable>();
   #isScheduled = false;
   #number = 0;
   #scheduledMs = 0;
@@ -33,6 +37,14 @@ export class Sweeper {
   /** The next number of a message, whatever its stream. */
   nextNumber(): number {
     return ++this.#number;
+  }
+
+  /**
+   * True when no stream that waits for its turn has a message before the given number; false also where that would take a look
+   * at all of them. The others wait in the order of their oldest messages, so that one look is enough.
+   */
+  isFirst(number: number): boolean {
+    return this.#again.size === 0 && !this.#due.peek()?.hasBefore(number);
   }
 
   /** Lets a stream have turns until it has nothing more to do. */
@@ -56,7 +68,11 @@ export class Sweeper {
     const untilMs = nowMs + Math.min(maxSliceMs, Math.max(minSliceMs, elseMs));
     do {
       const stream = this.#due.shift();
-      if (stream?.sweep(untilMs)) this.#due.push(stream);
+      if (!stream) break;
+      this.#again.delete(stream);
+      if (!stream.sweep(untilMs)) continue;
+      this.#again.add(stream);
+      this.#due.push(stream);
     } while (this.#due.length > 0 && performance.now() < untilMs);
     this.#isScheduled = false;
     if (this.#due.length > 0) this.#schedule();

@@ -16,6 +16,10 @@ class ManualSweeper extends Sweeper {
     this.due.push(stream);
   }
 
+  override isFirst(number: number): boolean {
+    return !this.due.some((stream) => stream.hasBefore(number));
+  }
+
   /** Gives one of the streams that are due a turn, which is over at the first look at the clock. */
   turn(which: number): void {
     const [stream] = this.due.splice(which % this.due.length, 1);

@@ -40,7 +40,7 @@ describe("endOfTurn", () => {
         if (++slices === 3) resolve();
         return slices < 3;
       };
-      new Sweeper().add({ sweep });
+      new Sweeper().add({ sweep, hasBefore: () => false });
     });
     answered.then(() => log.push("answer"));
     answeredLater.then(() => log.push("later answer"));
