@@ -207,7 +207,7 @@ describe("Requests", () => {
     const before = timers();
     const caller = new AbortController();
     const sent = Array.from({ length: 10_000 }, (_, n) =>
-      requests.send("alice", "1", n % 4 === 0 ? { timeoutMs: 1000 } : n % 4 === 1 ? { signal: caller.signal } : {}),
+      requests.send("alice", "1", n % 4 === 0 ? { timeoutMs: 3000 } : n % 4 === 1 ? { signal: caller.signal } : {}),
     );
     const results = Promise.allSettled(sent);
     await settled();
@@ -227,7 +227,7 @@ describe("Requests", () => {
     }
     expect(counts).toEqual({
       answered: 2500,
-      "nobody replied within 1000 ms": 2500,
+      "nobody replied within 3000 ms": 2500,
       "the request was given up": 2500,
       "every connection that was asked has gone": 2500,
     });
