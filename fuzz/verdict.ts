@@ -29,6 +29,9 @@ const companions: Readonly<Record<number, string>> = {
 /** Codes of docs/protocol.md, and those with which a close frame of the client's may be answered. */
 const serviceCloses = new Set([1002, 1003, 1007, 1008, 1009, 4401, 4403, 4408, 4429]);
 
+/** What the service sends; subscriptions too, unasked, since calls of the API subscribe users to topics. */
+const frameTypes = new Set(["welcome", "message", "subscribed", "unsubscribed", "request", "error"]);
+
 /** Judges what came back. */
 export function judge({ chunks }: Case, received: Buffer): Verdict {
   const sent = Buffer.concat(chunks);
@@ -115,7 +118,7 @@ function framesFault(frames: readonly ServerFrame[]): string | undefined {
     const { type, code, detail } = JSON.parse(frame.payload.toString()) as Readonly<Record<string, unknown>>;
     if ((type === "welcome") !== (index === 0)) return `frame ${index} is ${type}`;
     if (type === "error" && (typeof code !== "string" || typeof detail !== "string")) return "an error without words";
-    return ["welcome", "message", "request", "error"].includes(String(type)) ? undefined : `a frame of type ${type}`;
+    return frameTypes.has(String(type)) ? undefined : `a frame of type ${type}`;
   });
 }
 
