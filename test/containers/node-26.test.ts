@@ -15,7 +15,7 @@ const script = `
   npm test -- ${projects.map((name) => `--project ${name}`).join(" ")}
 `;
 
-test("the tests pass on Node 26", { timeout: 300_000 }, async () => {
+test("the tests pass on Node 26", { timeout: 600_000 }, async () => {
   const redis = await startContainer("--publish", "127.0.0.1::6379", "redis:8");
   await eventually(async () => (await docker("exec", redis, "redis-cli", "ping")) === "PONG");
   const redisUrl = `redis://127.0.0.1:${await portOf(redis, 6379)}`;
