@@ -73,7 +73,7 @@ function findMember(text: string, name: string, at: number): { span: Span | unde
 /** Whether the JSON string between two places says a name. */
 function isString(text: string, start: number, end: number, name: string): boolean {
   const written = text.slice(start + 1, end - 1);
-  return written === name || (written.includes("\\") && JSON.parse(`"${written}"`) === name);
+  return (written.includes("\\") ? JSON.parse(`"${written}"`) : written) === name;
 }
 
 function skipSpace(text: string, at: number): number {

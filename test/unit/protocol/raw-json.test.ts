@@ -67,6 +67,12 @@ describe("memberSpan", () => {
     expect(Number(member(text, name))).toBe(JSON.parse(text)[name]);
   });
 
+  it("reads a name with escapes before it compares it", () => {
+    const text = String.raw`{"\u005c/": 1, "\/": 2}`;
+    expect(text.slice(...(memberSpan(text, "\\/") ?? []))).toBe("1");
+    expect(text.slice(...(memberSpan(text, "/") ?? []))).toBe("2");
+  });
+
   it("finds __proto__ like any other name", () => {
     expect(member('{"__proto__":{"a":1},"constructor":2}', "__proto__")).toBe('{"a":1}');
     expect(member('{"a":1}', "__proto__")).toBeUndefined();
