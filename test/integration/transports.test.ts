@@ -100,24 +100,6 @@ describe.each(transports)("a client that comes by $name", (transport) => {
     await belfry.close(200);
     expect(await client.closed).toEqual({ code: 1001, reason: "200" });
   });
-
-  it("is closed with 4408 when too much waits for it, and the others never wait for it", async () => {
-    const { port, call, belfry } = await startService({ sendBufferBytes: 200_000 });
-    const slow = await transport.welcomed(port, { flag: "slow" });
-    const quick = await transport.welcomed(port, { flag: "quick" });
-    slow.pause();
-    const data = "x".repeat(60_000);
-    let sent = 0;
-    while (belfry.hub.size === 2 && sent < 1000) {
-      expect((await call("POST", "/broadcast", { data })).status).toBe(202);
-      sent++;
-    }
-    expect(await quick.take(sent)).toHaveLength(sent);
-    slow.unpause();
-    expect((await slow.closed).code).toBe(4408);
-    const offsets = slow.queue.map((text) => Number(JSON.parse(text).id.split("-")[2]));
-    expect(offsets).toEqual(offsets.map((_, index) => index + 1));
-  });
 });
 
 describe.each(transports)("frames of a client that comes by $name", (transport) => {
