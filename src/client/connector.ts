@@ -59,6 +59,7 @@ export class Connector {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #renewal: ReturnType<typeof setTimeout> | undefined;
   #watch: ReturnType<typeof setTimeout> | undefined;
+  #probing: ReturnType<typeof setTimeout> | undefined;
 
   constructor(base: URL, options: ClientOptions, handler: ConnectorHandler) {
     this.#base = base;
@@ -163,10 +164,10 @@ export class Connector {
   /** Sends what must be answered. */
   #probe(): void {
     const askedAtMs = Date.now();
-    const link = this.#link;
-    link?.send({ type: "ack", id: "probe", ref: "probe" });
-    setTimeout(() => {
-      if (link === this.#link && this.#heardAtMs < askedAtMs) this.#closed(1006, "silence");
+    this.#link?.send({ type: "ack", id: "probe", ref: "probe" });
+    this.#probing ??= setTimeout(() => {
+      this.#probing = undefined;
+      if (this.#heardAtMs < askedAtMs) this.#closed(1006, "silence");
     }, probeTimeoutMs);
   }
 
@@ -231,6 +232,8 @@ export class Connector {
     clearTimeout(this.#timer);
     clearTimeout(this.#renewal);
     clearTimeout(this.#watch);
+    clearTimeout(this.#probing);
+    this.#probing = undefined;
   }
 
   #change(change: StateChange): void {

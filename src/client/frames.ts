@@ -1,4 +1,4 @@
-import type { FrameRef } from "../protocol/frames.ts";
+import type { ClientFrame, ErrorFrame, SubscribedFrame, UnsubscribedFrame, WelcomeFrame } from "../protocol/frames.ts";
 import type { Scope } from "../protocol/streams.ts";
 
 /** A message, as it comes from the service. */
@@ -15,36 +15,17 @@ export interface Message<Data = unknown> {
   readonly ts: number;
 }
 
-/** What the service sends, as far as the client reads it. */
+/** What the service sends. */
 export type IncomingFrame =
-  | {
-      readonly type: "welcome";
-      readonly connection: string;
-      readonly user: string | null;
-      readonly positions: { readonly broadcast: string; readonly user?: string };
-      readonly recovered: { readonly broadcast?: boolean; readonly user?: boolean };
-      readonly heartbeat: number;
-      readonly secret?: string;
-    }
+  | WelcomeFrame
   | ({ readonly type: "message" } & Message)
-  | {
-      readonly type: "subscribed";
-      readonly topic: string;
-      readonly position: string;
-      readonly recovered?: boolean;
-      readonly users?: readonly string[];
-      readonly ref?: FrameRef;
-    }
-  | { readonly type: "unsubscribed"; readonly topic: string; readonly ref?: FrameRef }
+  | SubscribedFrame
+  | UnsubscribedFrame
   | { readonly type: "request"; readonly id: string; readonly event?: string; readonly data: unknown }
-  | { readonly type: "error"; readonly code: string; readonly detail: string; readonly ref?: FrameRef };
+  | ErrorFrame;
 
-/** What the client sends. */
-export type OutgoingFrame = { readonly ref?: FrameRef | undefined } & (
-  | { readonly type: "ack"; readonly id: string }
-  | { readonly type: "subscribe"; readonly topic: string; readonly since?: string | undefined }
-  | { readonly type: "unsubscribe"; readonly topic: string }
+/** What the client sends: what the service reads, which keeps some of it as text. */
+export type OutgoingFrame =
+  | Exclude<ClientFrame, { readonly type: "reply" | "message" }>
   | { readonly type: "reply"; readonly id: string; readonly data: unknown }
-  | { readonly type: "message"; readonly event?: string | undefined; readonly data: unknown }
-  | { readonly type: "auth"; readonly token: string }
-);
+  | { readonly type: "message"; readonly event?: string | undefined; readonly data: unknown };

@@ -22,7 +22,7 @@ export interface WelcomeFrame {
 }
 
 /** The connection is handed the messages of a topic from here on: because it asked for it, or because its user is subscribed. */
-interface SubscribedFrame {
+export interface SubscribedFrame {
   readonly type: "subscribed";
   readonly topic: string;
   /** The id to resume from if nothing arrives after this frame. */
@@ -35,7 +35,7 @@ interface SubscribedFrame {
 }
 
 /** The connection is handed no message of a topic any more. */
-interface UnsubscribedFrame {
+export interface UnsubscribedFrame {
   readonly type: "unsubscribed";
   readonly topic: string;
   readonly ref?: FrameRef | undefined;
@@ -92,7 +92,7 @@ export type ServerFrame = SubscribedFrame | UnsubscribedFrame | RequestFrame | E
 /** What a client may send. */
 export type ClientFrame = { readonly ref?: FrameRef } & (
   | { readonly type: "ack"; readonly id: string }
-  | { readonly type: "subscribe"; readonly topic: string; readonly since?: string }
+  | { readonly type: "subscribe"; readonly topic: string; readonly since?: string | undefined }
   | { readonly type: "unsubscribe"; readonly topic: string }
   /** `json` is the text of its `data`, as the client wrote it. */
   | { readonly type: "reply"; readonly id: string; readonly json: string }
