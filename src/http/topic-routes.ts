@@ -1,11 +1,10 @@
 import type { z } from "zod";
 import type { Hub } from "../hub/hub.ts";
-import type { Call, Route } from "./route.ts";
+import type { Route } from "./route.ts";
 import { answers, presenceSchema } from "./schemas.ts";
 
 /** The routes that tell who is there, and those that subscribe users to topics, on all replicas. */
 export function topicRoutes(hub: Hub): Route[] {
-  const userAndTopic = ({ params }: Call): [user: string, topic: string] => [params["id"] ?? "", params["topic"] ?? ""];
   return [
     {
       method: "get",
@@ -50,30 +49,40 @@ export function topicRoutes(hub: Hub): Route[] {
         return { status: 200, body: { user, topics: await hub.userTopics.of(user) } };
       },
     },
-    {
-      method: "put",
-      path: "/users/:id/topics/:topic",
-      summary: "Subscribe a user to a topic: every connection, now and later, until that is taken back.",
-      right: "admin",
-      answer: { status: 200, description: "The user is subscribed.", schema: answers.userTopic },
-      handle: async (call) => {
-        const [user, topic] = userAndTopic(call);
-        return { status: 200, body: { user, topic, connections: await hub.userTopics.add(user, topic) } };
-      },
-    },
-    {
-      method: "delete",
-      path: "/users/:id/topics/:topic",
-      summary: "Take back that a user is subscribed to a topic.",
-      right: "admin",
-      answer: { status: 200, description: "The user is not subscribed any more.", schema: answers.userTopic },
-      handle: async (call) => {
-        const [user, topic] = userAndTopic(call);
-        return { status: 200, body: { user, topic, connections: await hub.userTopics.remove(user, topic) } };
-      },
-    },
+    userTopicRoute(
+      "put",
+      "Subscribe a user to a topic: every connection, now and later, until that is taken back.",
+      "The user is subscribed.",
+      (user, topic) => hub.userTopics.add(user, topic),
+    ),
+    userTopicRoute(
+      "delete",
+      "Take back that a user is subscribed to a topic.",
+      "The user is not subscribed any more.",
+      (user, topic) => hub.userTopics.remove(user, topic),
+    ),
   ];
 }
 
 /** Bytes of a question for many users. */
 const maxPresenceBytes = 1024 * 1024;
+
+/** @param change makes the change and says how many connections the user has */
+function userTopicRoute(
+  method: "put" | "delete",
+  summary: string,
+  description: string,
+  change: (user: string, topic: string) => Promise<number>,
+): Route {
+  return {
+    method,
+    path: "/users/:id/topics/:topic",
+    summary,
+    right: "admin",
+    answer: { status: 200, description, schema: answers.userTopic },
+    handle: async ({ params }) => {
+      const { id: user = "", topic = "" } = params;
+      return { status: 200, body: { user, topic, connections: await change(user, topic) } };
+    },
+  };
+}

@@ -63,6 +63,9 @@ interface Call {
   readonly timeoutMs: number;
 }
 
+/** Time for one answer when the caller does not say, in ms. */
+const defaultTimeoutMs = 10_000;
+
 /** Window of the first pause, in ms; it doubles up to the longest. */
 const firstPauseMs = 200;
 const maxPauseMs = 10_000;
@@ -77,11 +80,13 @@ const defaultRequestTimeoutMs = 10_000;
 export class BelfryPublisher {
   readonly #base: string;
   readonly #options: PublisherOptions;
+  readonly #timeoutMs: number;
 
   /** @param url of the service, such as `http://belfry:8080` */
   constructor(url: string | URL, options: PublisherOptions = {}) {
     this.#base = new URL(url).href.replace(/\/$/, "");
     this.#options = options;
+    this.#timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
   }
 
   /** Sends to everyone. Rejects with BelfryPublishError. */
@@ -104,8 +109,8 @@ export class BelfryPublisher {
     messages: readonly BatchMessage[],
     { idempotencyKey = crypto.randomUUID(), signal }: Pick<PublishOptions, "idempotencyKey" | "signal"> = {},
   ): Promise<readonly BatchResult[]> {
-    const { timeoutMs = 10_000 } = this.#options;
-    const answer = await this.#call({ path: "/batch", body: { messages }, idempotencyKey, signal, timeoutMs });
+    const call = { path: "/batch", body: { messages }, idempotencyKey, signal, timeoutMs: this.#timeoutMs };
+    const answer = await this.#call(call);
     return (answer as { results: BatchResult[] }).results;
   }
 
@@ -126,7 +131,7 @@ export class BelfryPublisher {
   ): Promise<Reply> {
     const path = `/users/${encodeURIComponent(user)}/requests`;
     const body = { data, event, timeout: timeoutMs };
-    const call = { path, body, signal, timeoutMs: timeoutMs + (this.#options.timeoutMs ?? 10_000) };
+    const call = { path, body, signal, timeoutMs: timeoutMs + this.#timeoutMs };
     return (await this.#call(call)) as Reply;
   }
 
@@ -135,9 +140,8 @@ export class BelfryPublisher {
     data: unknown,
     { idempotencyKey = crypto.randomUUID(), signal, event, ttl, collapse }: PublishOptions = {},
   ): Promise<Receipt> {
-    const { timeoutMs = 10_000 } = this.#options;
     const body = { data, event, ttl, collapse };
-    return (await this.#call({ path, body, idempotencyKey, signal, timeoutMs })) as Receipt;
+    return (await this.#call({ path, body, idempotencyKey, signal, timeoutMs: this.#timeoutMs })) as Receipt;
   }
 
   async #call(call: Call): Promise<unknown> {
