@@ -76,6 +76,7 @@ export class Parts {
     const { streams, presence, revocations, receipts, publisher } = this;
     const rosters = new Rosters({
       ...options,
+      presence,
       tell: (stream, event, user) => {
         const draft = { json: JSON.stringify({ user }), event, ttl: 0 };
         // Where it could be refused, somebody would be half in the topic, or half out.

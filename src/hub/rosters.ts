@@ -1,11 +1,13 @@
 import type { Broker } from "../broker/broker.ts";
-import { broadcastStream, type Stream, topicStream } from "../protocol/streams.ts";
+import { type Stream, topicStream } from "../protocol/streams.ts";
 import { namesTopic } from "../protocol/topic-patterns.ts";
+import type { Presence } from "./presence.ts";
 import { Roster } from "./roster.ts";
 
 /** What {@link Rosters} works with. */
 export interface RostersOptions {
   readonly broker: Pick<Broker, "ask">;
+  readonly presence: Pick<Presence, "stats">;
   /** Name of this replica, unique among those that share the broker. */
   readonly replica: string;
   /** Topics that tell who joins and who leaves, and patterns of them; default: none. */
@@ -126,9 +128,9 @@ export class Rosters {
     if (this.#rosters.size === 0) this.#misses.clear();
     const known = new Set([...this.#rosters.values()].flatMap(({ replicas }) => [...replicas]));
     if (known.size === 0 && this.#misses.size === 0) return;
-    const asked = await this.#options.broker.ask(broadcastStream, { kind: "stats" }).catch(() => undefined);
-    if (!asked) return;
-    const there = new Set((asked.answers as { replica: string }[]).map(({ replica }) => replica));
+    const stats = await this.#options.presence.stats().catch(() => undefined);
+    if (!stats) return;
+    const there = new Set(stats.map(({ replica }) => replica));
     for (const replica of known) if (!there.has(replica)) this.#missed(replica);
     for (const replica of there) this.#found(replica);
   }

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import type { Answers } from "../../../src/broker/broker.ts";
+import type { ReplicaStats } from "../../../src/hub/questions.ts";
 import type { Roster } from "../../../src/hub/roster.ts";
 import { Rosters } from "../../../src/hub/rosters.ts";
 import { type Stream, topicStream } from "../../../src/protocol/streams.ts";
@@ -34,6 +35,7 @@ beforeEach(() => {
   [there, asked, told, answering] = [{}, [], [], Promise.resolve()];
   rosters = new Rosters({
     broker: { ask },
+    presence: { stats: async () => (await ask(room, { kind: "stats" })).answers as ReplicaStats[] },
     replica: "one",
     presenceTopics: ["room"],
     tell: (_, event, user) => told.push(`${event} ${user}`),
